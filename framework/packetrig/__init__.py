@@ -1,0 +1,1 @@
+"""packetrig: a test-first rig for XDP and TC programs."""
