@@ -1,0 +1,159 @@
+"""Hold the layers of framework/README.md: imports point down, a dependency has one door."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "framework"
+
+# From the bottom up. A module may import what stands in a line above its own (closer to the top
+# of this table), never its own line: those are siblings. A package counts as one module.
+LAYERS = """
+0  errors
+0  verdicts
+1  _bpf packets toolchain
+2  spec netns
+2  maps
+2  run
+2  objects
+2  belt replay coverage verifier checks
+3  fuzz live bench matrix
+4  gate
+5  testing cli
+5  __init__
+5  _packetrig_plugin
+""".strip()
+RANK = {name: rank for rank, line in enumerate(LAYERS.split("\n")) for name in line.split()[1:]}
+
+# Each dependency, and the modules that may import it.
+DOORS = {
+    "cffi": {"_bpf"},
+    "_kernel": {"_bpf"},
+    "scapy": {"packets"},
+    "hypothesis": {"packets.strategies", "_packetrig_plugin"},
+    "pytest": {"testing", "_packetrig_plugin"},
+    "_pytest": set(),
+    "pyroute2": {"live"},
+    "dask": {"fuzz"},
+    "distributed": {"fuzz"},
+    "subprocess": {"toolchain", "live", "matrix", "gate"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "pydantic": {"gate"},
+    "jinja2": {"gate"},
+    "ctypes": set(),
+    "logging": set(),
+}
+
+# The lazy doors: (who, what) may be imported inside a function, because it costs more time to
+# import than a test run takes, or because two halves of one thing need each other.
+LAZY = {
+    ("packets", "scapy"),
+    ("packets", "packetrig.packets"),
+    ("spec", "packetrig.objects"),  # Spec.load() makes an Object
+}
+UPWARD = {("spec", "objects")}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(SOURCES).with_suffix("").parts
+    parts = parts[1:] if parts[0] == "packetrig" else parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def imports(
+    node: ast.AST, package: str, *, inside: bool = False
+) -> Iterator[tuple[str, bool, int]]:
+    """Yield (dotted name, is inside a function, line) for each import that really happens."""
+    for child in ast.iter_child_nodes(node):
+        if is_type_checking(child):
+            continue
+        if isinstance(child, ast.Import):
+            yield from ((alias.name, inside, child.lineno) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) + 1 - child.level]
+            start = ".".join([*(base if child.level else []), *filter(None, [child.module])])
+            yield from ((f"{start}.{alias.name}", inside, child.lineno) for alias in child.names)
+        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield from imports(child, package, inside=inside or is_function)
+
+
+def imports_of(path: Path) -> list[tuple[str, bool, int]]:
+    package = ".".join(path.relative_to(SOURCES).parts[:-1])
+    return list(imports(ast.parse(path.read_text()), package))
+
+
+def unit(dotted: str) -> str | None:
+    """Name the row of LAYERS that an import lands in; None for what is not packetrig."""
+    parts = dotted.split(".")
+    if parts[0] == "packetrig":
+        return parts[1] if len(parts) > 1 and parts[1] in RANK else "__init__"
+    return parts[0] if parts[0] in RANK else None
+
+
+def passes(door: set[str], module: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in door)
+
+
+MODULES = sorted(SOURCES.rglob("*.py"))
+every_module = pytest.mark.parametrize("path", MODULES, ids=module_of)
+
+
+@every_module
+def test_a_module_has_a_place_in_the_layers(path: Path) -> None:
+    name = module_of(path).split(".")[0]
+
+    assert name in RANK, f"{name} is new: give it a line in LAYERS of {Path(__file__).name}"
+
+
+@every_module
+def test_an_import_points_down(path: Path) -> None:
+    here = module_of(path).split(".")[0]
+    if path.name == "build.py" and here == "_bpf":
+        return  # runs at install time, before there is a package
+
+    up = [
+        f"line {line}: {here} imports {dotted}"
+        for dotted, _, line in imports_of(path)
+        if (there := unit(dotted)) and there != here and RANK[there] >= RANK[here]
+        if (here, there) not in UPWARD
+    ]
+
+    assert up == []
+
+
+@every_module
+def test_a_dependency_is_imported_at_its_door(path: Path) -> None:
+    module = module_of(path)
+
+    astray = [
+        f"line {line}: {dotted} belongs to {', '.join(sorted(DOORS[word])) or 'nobody'}"
+        for dotted, _, line in imports_of(path)
+        for word in {dotted.split(".")[0], *dotted.split(".")} & DOORS.keys()
+        if not passes(DOORS[word], module)
+    ]
+
+    assert astray == []
+
+
+@every_module
+def test_an_import_inside_a_function_is_a_listed_lazy_door(path: Path) -> None:
+    module = module_of(path)
+
+    hidden = [
+        f"line {line}: {dotted}"
+        for dotted, inside, line in imports_of(path)
+        if inside
+        if not any(passes({who}, module) and passes({what}, dotted) for who, what in LAZY)
+    ]
+
+    assert hidden == []
