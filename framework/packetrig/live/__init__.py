@@ -1,0 +1,35 @@
+"""Put programs on real interfaces: namespaces without a name, veth wires, attach, smoke.
+
+What stands here needs CAP_NET_ADMIN, and is the only place that knows pyroute2. Nothing runs `ip`
+or `tc`, nothing is named on the machine, nothing sleeps:
+
+- `namespace()` makes a network namespace that dies with its descriptor;
+- `Wire` makes a veth pair with all noise off; `wire.right.attach(program, mode=...)` attaches for
+  the length of a with block; `wire.send(packet)` returns what reached the stack behind the
+  program, `wire.trace(packet)` also tells what came back and what was counted;
+- `smoke(object, mode, frames)` holds a program on a wire to its own test run.
+"""
+
+from __future__ import annotations
+
+from .attach import Attached, Mode, Place, attached
+from .namespace import Namespace, namespace
+from .smoke import Difference, SmokeReport, smoke
+from .trip import Ended, Trip
+from .wire import End, Wire
+
+__all__ = [
+    "Attached",
+    "Difference",
+    "End",
+    "Ended",
+    "Mode",
+    "Namespace",
+    "Place",
+    "SmokeReport",
+    "Trip",
+    "Wire",
+    "attached",
+    "namespace",
+    "smoke",
+]

@@ -1,0 +1,276 @@
+"""Attach a program to an interface for the length of a with block, and prove that it is there.
+
+Everything goes over rtnetlink. XDP is set with `UPDATE_IF_NOEXIST` and taken off only while it is
+still ours (`REPLACE` with the expected program); a TC program gets a filter of its own in clsact.
+What the kernel then says is attached is read back: the flag that asks for a mode and the number
+that reports one differ (XDP_FLAGS_DRV_MODE is 4, XDP_ATTACHED_DRV is 1).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ..errors import Error, PermissionDenied, Unsupported
+from .namespace import Namespace
+
+
+class Mode(Enum):
+    """Name the hooks of an interface."""
+
+    NATIVE = "native"
+    GENERIC = "generic"
+    TC_INGRESS = "tc-ingress"
+    TC_EGRESS = "tc-egress"
+
+    @property
+    def is_xdp(self) -> bool:
+        """Tell XDP's hooks from those of TC."""
+        return self in (Mode.NATIVE, Mode.GENERIC)
+
+    @property
+    def kind(self) -> str:
+        """Name the kind of program that fits, as `Program.kind` spells it."""
+        return "xdp" if self.is_xdp else "tc"
+
+    @classmethod
+    def of(cls, mode: Mode | str) -> Mode:
+        """Take a mode or its name; a wrong name is told the right ones."""
+        try:
+            return cls(mode)
+        except ValueError:
+            names = ", ".join(m.value for m in cls)
+            raise Error(f"no attach mode named '{mode}'; there are: {names}") from None
+
+
+class ProgramLike(Protocol):
+    """Describe what `attach` needs of a program."""
+
+    @property
+    def fd(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """Say what is attached where; the kernel was asked."""
+
+    program: str
+    program_id: int
+    interface: str
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Name an interface: its namespace, index and name."""
+
+    namespace: Namespace
+    index: int
+    name: str
+
+
+_UPDATE_IF_NOEXIST, _SKB_MODE, _DRV_MODE, _REPLACE = 1, 2, 4, 16
+_XDP_FLAG = {Mode.NATIVE: _DRV_MODE, Mode.GENERIC: _SKB_MODE}
+_XDP_ID = {Mode.NATIVE: "IFLA_XDP_DRV_PROG_ID", Mode.GENERIC: "IFLA_XDP_SKB_PROG_ID"}
+_CLSACT_INGRESS, _CLSACT_EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
+_TCA_BPF_ID = 11
+_PARENT = {Mode.TC_INGRESS: _CLSACT_INGRESS, Mode.TC_EGRESS: _CLSACT_EGRESS}
+
+_HINTS: dict[int, str] = {
+    errno.EOPNOTSUPP: "the driver has no native XDP: use mode='generic'",
+    errno.EEXIST: "native and generic XDP exclude each other: detach the other one first",
+    errno.EBUSY: "another program is attached there: detach it first",
+    errno.ERANGE: "the MTU is too large for a program without fragments: lower it, or use "
+    'SEC("xdp.frags")',
+    errno.EINVAL: "the driver cannot run this program with the present settings (MTU, offloads, "
+    "queues, fragments)",
+    errno.ENODEV: "the interface is gone",
+    errno.ENOMEM: "the driver had no memory for its XDP queues",
+}
+
+
+def program_of(source: Any) -> ProgramLike:
+    """Return the program of an object that has one, or the program itself."""
+    if hasattr(source, "programs"):
+        source = source.program  # an object with several programs says which there are
+    for name in ("fd", "kind", "name"):
+        if not hasattr(source, name):
+            raise Error(
+                f"{type(source).__name__} cannot be attached: give an object with one program, "
+                "or a program (object.programs.name)"
+            )
+    found: ProgramLike = source
+    return found
+
+
+def program_id(fd: int) -> int:
+    """Ask the kernel for the id of a program that we hold a descriptor of."""
+    for line in Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii").splitlines():
+        if line.startswith("prog_id:"):
+            return int(line.split()[1])
+    raise Error(f"descriptor {fd} is not that of a BPF program")
+
+
+@contextmanager
+def attached(place: Place, source: Any, mode: Mode | str) -> Iterator[Attached]:
+    """Attach a program to an interface, and take exactly it off again at the end.
+
+    Raises:
+        Error: the program is of another kind than the hook; something else is attached there; the
+            driver refuses it. The message says which interface, which mode, and what to try.
+        PermissionDenied: CAP_NET_ADMIN is missing.
+    """
+    mode = Mode.of(mode)
+    program = program_of(source)
+    if program.kind != mode.kind and not (program.kind == "action" and not mode.is_xdp):
+        fits = ", ".join(m.value for m in Mode if m.kind == program.kind) or "none of these"
+        raise Error(
+            f"{program.name} is a program for {program.kind}: it cannot be attached to "
+            f"{place.name} as {mode.value}; what fits: {fits}"
+        )
+    # Ours to hold: the object may be closed or renewed before the block ends.
+    fd = os.dup(program.fd)
+    try:
+        hook = _xdp if mode.is_xdp else _tc
+        with hook(place, fd, program.name, mode):
+            yield Attached(program.name, program_id(fd), place.name, mode)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _netlink(place: Place, what: str) -> Iterator[Any]:
+    # A netlink socket belongs to the namespace, and pyroute2's to the thread, that opened it:
+    # it is opened where it is used (1 ms).
+    try:
+        with place.namespace.inside(), IPRoute(ext_ack=True) as route:
+            yield route
+    except NetlinkError as e:
+        raise _explained(e, place, what) from e
+
+
+def _explained(e: NetlinkError, place: Place, what: str) -> Error:
+    head = f"{place.name}: {what}"
+    if e.code in (errno.EPERM, errno.EACCES):
+        return PermissionDenied(
+            f"{head}: not permitted; run it as root or grant CAP_NET_ADMIN",
+            capability="CAP_NET_ADMIN",
+        )
+    said = str(e.args[1] if len(e.args) > 1 else "") or os.strerror(e.code)
+    hint = _HINTS.get(e.code)
+    return Error(f"{head}: {said}" + (f" ({hint})" if hint else ""))
+
+
+@contextmanager
+def _xdp(place: Place, fd: int, name: str, mode: Mode) -> Iterator[None]:
+    what = f"attaching {name} ({mode.value})"
+    flags = _XDP_FLAG[mode]
+    with _netlink(place, what) as route:
+        _set_xdp(route, place, fd, flags | _UPDATE_IF_NOEXIST)
+        ours = program_id(fd)
+        seen = _xdp_ids(route, place).get(mode, 0)
+        if seen != ours:
+            _set_xdp(route, place, -1, flags)
+            raise Error(f"{place.name}: {what}: the kernel reports program {seen}, not {ours}")
+    try:
+        yield
+    finally:
+        with _netlink(place, f"detaching {name} ({mode.value})") as route:
+            _set_xdp(route, place, -1, flags | _REPLACE, expected=fd)
+
+
+def _set_xdp(route: Any, place: Place, fd: int, flags: int, *, expected: int | None = None) -> None:
+    attrs = [("IFLA_XDP_FD", fd), ("IFLA_XDP_FLAGS", flags)]
+    if expected is not None:
+        attrs.append(("IFLA_XDP_EXPECTED_FD", expected))
+    route.link("set", index=place.index, IFLA_XDP={"attrs": attrs})
+
+
+def _xdp_ids(route: Any, place: Place) -> dict[Mode, int]:
+    xdp = next(iter(route.get_links(place.index))).get_attr("IFLA_XDP")
+    ids = {mode: xdp.get_attr(attr) if xdp else None for mode, attr in _XDP_ID.items()}
+    return {mode: number for mode, number in ids.items() if number}
+
+
+@contextmanager
+def _tc(place: Place, fd: int, name: str, mode: Mode) -> Iterator[None]:
+    what = f"attaching {name} ({mode.value})"
+    parent = _PARENT[mode]
+    ours = program_id(fd)
+    with _netlink(place, what) as route:
+        owns_qdisc = _add_clsact(route, place)
+        route.tc(
+            "add-filter",
+            "bpf",
+            place.index,
+            fd=fd,
+            name=name,
+            parent=parent,
+            direct_action=True,
+        )
+        filters = [f for f in _filters(route, place, parent) if f[2] == ours]
+        if not filters:
+            raise Error(f"{place.name}: {what}: the kernel does not list program {ours}")
+    priority, handle, _ = filters[-1]
+    try:
+        yield
+    finally:
+        with _netlink(place, f"detaching {name} ({mode.value})") as route:
+            route.tc(
+                "del-filter",
+                "bpf",
+                place.index,
+                handle=handle,
+                parent=parent,
+                prio=priority,
+                protocol=0x0003,
+            )
+            if owns_qdisc and not any(
+                _filters(route, place, other) for other in (_CLSACT_INGRESS, _CLSACT_EGRESS)
+            ):
+                route.tc("del", "clsact", place.index)
+
+
+def _add_clsact(route: Any, place: Place) -> bool:
+    try:
+        route.tc("add", "clsact", place.index)
+    except NetlinkError as e:
+        if e.code == errno.EEXIST:
+            return False
+        if e.code in (errno.ENOENT, errno.EOPNOTSUPP):
+            raise Unsupported("TC (clsact)", "this kernel has no clsact qdisc") from e
+        raise
+    return True
+
+
+def _filters(route: Any, place: Place, parent: int) -> list[tuple[int, int, int]]:
+    # (priority, handle, program id) of each BPF filter there.
+    return [
+        (message["info"] >> 16, message["handle"], _filter_program(message))
+        for message in route.get_filters(index=place.index, parent=parent)
+        if message.get_attr("TCA_OPTIONS")
+    ]
+
+
+def _filter_program(message: Any) -> int:
+    # pyroute2's table of TCA_BPF_* ends before TCA_BPF_ID: it is read from the message's bytes.
+    for _, value in message.get_attr("TCA_OPTIONS")["attrs"]:
+        header = value["header"] if isinstance(value, dict) and "header" in value else {}
+        if header.get("type") == _TCA_BPF_ID:
+            start = value.offset + 4
+            return int.from_bytes(value.data[start : start + 4], sys.byteorder)
+    return 0

@@ -1,0 +1,117 @@
+"""Network namespaces without a name: nothing is left when the process dies, however it dies."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import _bpf
+from ..errors import Error, ToolMissing
+
+# /proc/sys/net shows the namespace of the thread that opens it, so these are written from inside.
+_IPV6_OFF = "ipv6/conf/default/disable_ipv6"
+_QUIET = {
+    # No address makes itself, nothing solicits, nothing reports a multicast group.
+    _IPV6_OFF: "1",
+    "ipv6/conf/default/accept_ra": "0",
+    "ipv6/conf/default/accept_dad": "0",
+    "ipv6/conf/default/addr_gen_mode": "1",
+}
+
+
+class Namespace:
+    """Own a network namespace; `namespace()` makes one and closes it.
+
+    It has no name in /run/netns: its only hold is the descriptor `fd`, so a killed process leaves
+    neither the namespace nor its interfaces behind.
+    """
+
+    __slots__ = ("_own",)
+
+    def __init__(self) -> None:
+        self._own = _bpf.Namespace()
+
+    @property
+    def fd(self) -> int:
+        """Name the descriptor that keeps the namespace alive; -1 after `close()`."""
+        return int(self._own.fd)
+
+    def fileno(self) -> int:
+        """Return `fd`, so that the namespace can be passed where a file can."""
+        return int(self._own.fd)
+
+    def close(self) -> None:
+        """Give the namespace back; does nothing the second time."""
+        self._own.close()
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Put the calling thread inside; it comes back whatever happens, other threads stay out.
+
+        A socket that is opened inside stays inside for good, whoever uses it later.
+        """
+        if self.fd < 0:
+            raise Error("this network namespace is closed")
+        with self._own.entered():
+            yield
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        *,
+        timeout: float = 10,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command inside, wait for it, and return what it said and how it ended.
+
+        Raises:
+            ToolMissing: there is no such command.
+            Error: it took longer than `timeout` seconds; it was killed.
+        """
+        words = [str(word) for word in command]
+        try:
+            # The child is forked by this very thread, and so is born inside.
+            with self.inside():
+                return subprocess.run(
+                    words,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=timeout,
+                    stdin=subprocess.DEVNULL,
+                    env=None if env is None else dict(env),
+                )
+        except FileNotFoundError as e:
+            raise ToolMissing(f"{words[0]}: there is no such command on this machine") from e
+        except subprocess.TimeoutExpired as e:
+            raise Error(f"{' '.join(words)}: not done after {timeout} s, killed") from e
+
+    def sysctl(self, name: str, value: str) -> None:
+        """Write a setting of this namespace, named as below /proc/sys/net: `ipv4/tcp_fastopen`."""
+        with self.inside():
+            try:
+                Path("/proc/sys/net", name).write_text(value, encoding="ascii")
+            except OSError as e:
+                raise Error(f"net/{name}: cannot be set to {value}: {e.strerror}") from e
+
+    def quieten(self, *, ipv6: bool = False) -> None:
+        """Turn off what a new interface says of its own accord: IPv6, or its autoconfiguration."""
+        for name, value in _QUIET.items():
+            if Path("/proc/sys/net", name).exists() and not (ipv6 and name == _IPV6_OFF):
+                self.sysctl(name, value)
+
+
+@contextmanager
+def namespace() -> Iterator[Namespace]:
+    """Make a network namespace for the length of a with block; its loopback is up.
+
+    >>> with namespace() as there, there.inside():
+    ...     ...  # this thread, and sockets it opens, are inside
+    """
+    made = Namespace()
+    try:
+        yield made
+    finally:
+        made.close()
