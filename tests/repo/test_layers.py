@@ -17,11 +17,13 @@ LAYERS = """
 0  errors
 0  verdicts
 1  _bpf packets toolchain
-2  spec netns
+2  spec
+2  mapcodec verifier
+2  entries loaded
 2  maps
 2  run
 2  objects
-2  belt replay coverage verifier checks
+2  belt replay coverage checks
 3  fuzz live bench matrix
 4  gate
 5  testing cli
@@ -56,8 +58,9 @@ LAZY = {
     ("packets", "scapy"),
     ("packets", "packetrig.packets"),
     ("spec", "packetrig.objects"),  # Spec.load() makes an Object
+    ("verifier", "packetrig.loaded"),  # what loads also explains why it could not
 }
-UPWARD = {("spec", "objects")}
+UPWARD = {("spec", "objects"), ("verifier", "loaded")}
 
 
 def module_of(path: Path) -> str:

@@ -147,11 +147,3 @@ def test_the_lock_pins_every_package_by_hash() -> None:
 
 def test_objects_are_not_committed() -> None:
     assert [name(path) for path in tracked() if path.suffix in (".o", ".so")] == []
-
-
-def test_every_target_of_the_makefile_says_what_it_is_for() -> None:
-    text = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
-
-    assert targets == set(re.findall(r"^([a-z-]+):.*## \w", text, re.MULTILINE))
-    assert "exec make test\n" in (ROOT / ".ci" / "run").read_text()
