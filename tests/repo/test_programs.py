@@ -26,7 +26,7 @@ def clangs() -> Iterator[str]:
             yield found
 
 
-@pytest.mark.parametrize("clang", clangs(), ids=lambda path: Path(path).name)
+@pytest.mark.parametrize("clang", list(clangs()), ids=lambda path: Path(path).name)
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_program_compiles_without_a_warning(
     program: Path, clang: str, monkeypatch: pytest.MonkeyPatch
