@@ -214,3 +214,25 @@ def test_three_dots_stand_for_text_and_nothing_else_does(
     printed: str, shown: str, is_same: bool
 ) -> None:
     assert agrees(printed, shown) is is_same
+
+
+def test_a_comment_before_a_block_says_what_becomes_of_it(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A page\n\n```python\nx = 1\n```\n\n"
+        "<!-- not run: it needs a second machine -->\n```console\n$ packetrig attach x.o\n```\n\n"
+        "<!-- file: tests/test_x.py -->\n```python\ndef test_x():\n    pass\n```\n"
+    )
+
+    assert [(b.line, b.language, b.what, b.detail) for b in blocks(page)] == [
+        (3, "python", "", ""),
+        (8, "console", "not run", "it needs a second machine"),
+        (13, "python", "file", "tests/test_x.py"),
+    ]
+
+
+def test_a_console_block_is_commands_and_what_they_print(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```console\n$ ls \\\n    progs\na\nb\n$ echo $?\n0\n```\n")
+
+    assert commands(blocks(page)[0]) == [("ls progs", "a\nb\n"), ("echo $?", "0\n")]

@@ -17,11 +17,11 @@ LAYERS = """
 0  errors
 0  verdicts
 1  _bpf packets toolchain
-2  spec
+2  spec refusals
 2  mapcodec verifier
 2  entries loaded
-2  maps
-2  run
+2  maps cost run
+2  program
 2  objects
 2  belt replay coverage checks
 3  fuzz live bench matrix
