@@ -88,6 +88,37 @@ class Namespace:
         except subprocess.TimeoutExpired as e:
             raise Error(f"{' '.join(words)}: not done after {timeout} s, killed") from e
 
+    @contextmanager
+    def started(
+        self, command: Sequence[str | Path], *, cwd: Path | None = None
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Start a command inside (a server), and end it when the with block ends.
+
+        What it says on both channels can be read from the process's `stdout`.
+        """
+        words = [str(word) for word in command]
+        try:
+            with self.inside():
+                process = subprocess.Popen(
+                    words,
+                    cwd=cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+        except FileNotFoundError as e:
+            raise ToolMissing(f"{words[0]}: there is no such command on this machine") from e
+        with process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+                try:
+                    process.wait(5)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
     def sysctl(self, name: str, value: str) -> None:
         """Write a setting of this namespace, named as below /proc/sys/net: `ipv4/tcp_fastopen`."""
         with self.inside():

@@ -30,6 +30,8 @@ _TP_STATUS_VLAN_VALID = 1 << 4
 _TP_STATUS_VLAN_TPID_VALID = 1 << 6
 _AUXDATA = struct.Struct("=IIIHHHH")
 _ROOM = 1 << 17
+_SO_TIMESTAMPNS = 35  # SO_TIMESTAMPNS_OLD: struct timespec of longs (asm-generic/socket.h)
+_TIMESPEC = struct.Struct("@ll")
 
 
 class Tap:
@@ -66,6 +68,28 @@ class Tap:
                 return taken
             if (origin[2] == _PACKET_OUTGOING) is outgoing:
                 taken.append(_with_tag(data, extra))
+
+    def timed(self) -> None:
+        """Have the kernel note when each frame passed; `records()` tells it."""
+        self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+    def records(self) -> list[tuple[int, bytes]]:
+        """Take (time in ns, frame) of what passed since the last time, in both directions."""
+        taken: list[tuple[int, bytes]] = []
+        while True:
+            try:
+                data, extra, _, _ = self.socket.recvmsg(_ROOM, 128, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return taken
+            taken.append((_time_of(extra), _with_tag(data, extra)))
+
+
+def _time_of(extra: Iterable[tuple[int, int, bytes]]) -> int:
+    for level, kind, value in extra:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+            seconds, nanoseconds = _TIMESPEC.unpack(value)
+            return int(seconds) * 10**9 + int(nanoseconds)
+    return 0
 
 
 def _with_tag(data: bytes, extra: Iterable[tuple[int, int, bytes]]) -> bytes:

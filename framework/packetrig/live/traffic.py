@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from pyroute2 import IPRoute
-
 from ..packets.frames import inet_checksum
 from .wire import End, Wire
 
@@ -33,14 +31,10 @@ def introduce(wire: Wire) -> None:
     """Give both ends addresses and let each know the other's MAC: nothing has to be resolved."""
     ends = (wire.left, LEFT4, LEFT6), (wire.right, RIGHT4, RIGHT6)
     for (end, own4, own6), (other, its4, its6) in (ends, ends[::-1]):
-        with end.namespace.inside(), IPRoute(ext_ack=True) as route:
-            route.addr("add", index=end.index, address=own4, prefixlen=24)
-            # IFA_F_NODAD: usable at once, nothing is solicited.
-            route.addr("add", index=end.index, address=own6, prefixlen=64, flags=0x02)
-            for address in (its4, its6):
-                route.neigh(
-                    "add", index=end.index, dst=address, lladdr=other.mac, state="permanent"
-                )
+        end.assign(own4, 24)
+        end.assign(own6, 64)
+        end.meet(its4, other.mac)
+        end.meet(its6, other.mac)
 
 
 def talk(wire: Wire) -> None:

@@ -20,6 +20,7 @@ from .namespace import Namespace
 from .taps import ETH_P_ALL, USUAL_PROTOCOLS, VLAN, Barrier, Tap, close_all, protocol_of
 from .trip import Trip
 
+_IFA_F_NODAD = 0x02
 _DEADLINE = 2.0  # seconds until a frame that was sent and did not arrive is an Error
 
 
@@ -66,6 +67,17 @@ class End:
         """Send a packet from this end and tell where it ended."""
         return self._wire.carry(self, packet)
 
+    def assign(self, address: str, prefix: int) -> None:
+        """Give this end an IPv4 or IPv6 address; it is usable at once, nothing is solicited."""
+        flags = _IFA_F_NODAD if ":" in address else 0
+        with self.namespace.inside(), IPRoute(ext_ack=True) as route:
+            route.addr("add", index=self.index, address=address, prefixlen=prefix, flags=flags)
+
+    def meet(self, address: str, mac: str) -> None:
+        """Tell this end the MAC of a neighbour, so that it need not ask."""
+        with self.namespace.inside(), IPRoute(ext_ack=True) as route:
+            route.neigh("add", index=self.index, dst=address, lladdr=mac, state="permanent")
+
     def tap(self, protocol: int = ETH_P_ALL) -> Tap:
         """Return the tap on this end for a protocol; it is opened once and closed by the wire."""
         if protocol not in self._taps:
@@ -109,14 +121,25 @@ class Wire:
 
     There the outermost VLAN tag is gone: the kernel drops it before it looks for a handler.
 
-    `apart=True` gives each end a namespace of its own, for real applications; `ipv6=True` leaves
-    IPv6 on, still without addresses that make themselves.
+    For real applications: `apart=True` gives each end a namespace of its own, `ipv6=True` and
+    `arp=True` leave these two on (still, no address makes itself), `gro=False` keeps a receiver
+    from merging segments.
     """
 
-    def __init__(self, *, mtu: int = 1500, apart: bool = False, ipv6: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        mtu: int = 1500,
+        apart: bool = False,
+        ipv6: bool = False,
+        arp: bool = False,
+        gro: bool = True,
+    ) -> None:
         self._mtu = mtu
         self._apart = apart
         self._ipv6 = ipv6
+        self._arp = arp
+        self._gro = gro
         self._stack = ExitStack()
         self._barrier: Barrier
         self._counters: dict[str, Counters]
@@ -232,11 +255,11 @@ class Wire:
                         tx_checksum=False,
                         tso=False,
                         gso=False,
-                        gro=True,
+                        gro=self._gro,
                     )
         for end in (left, right):
             with end.namespace.inside(), IPRoute(ext_ack=True) as route:
-                route.link("set", index=end.index, state="up", arp=False)
+                route.link("set", index=end.index, state="up", arp=self._arp)
         for end in (left, right):
             with end.namespace.inside(), IPRoute(ext_ack=True) as route:
                 _until_it_carries(route, end)

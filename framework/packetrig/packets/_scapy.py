@@ -36,8 +36,6 @@ def scapy_all() -> Any:
         warnings.simplefilter("ignore")
         import scapy.all
         import scapy.contrib.geneve
-        import scapy.contrib.igmp
-        import scapy.contrib.igmpv3
         import scapy.contrib.mpls
 
         return scapy.all

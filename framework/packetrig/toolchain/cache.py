@@ -160,7 +160,8 @@ def _read_manifest(path: Path) -> Manifest | None:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Containers that share the folder have equal process ids.
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
         temporary.write_bytes(content)
         temporary.replace(path)

@@ -1,0 +1,122 @@
+"""The only place that knows bpf(2) and libbpf.
+
+`kernel.c` is compiled by cffi (`build.py`) into `_kernel`; `btf.py`, `codec.py` and `elf.py` are
+pure Python and need no kernel.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ..errors import Error, PermissionDenied, ToolMissing
+
+try:
+    from . import _kernel  # type: ignore[attr-defined, unused-ignore]  # built at install
+except ImportError as e:
+    raise ToolMissing(
+        f"packetrig's kernel extension cannot be loaded: {e}; "
+        "install libbpf (Debian: apt-get install libbpf1 libbpf-dev) and install packetrig again"
+    ) from e
+
+# cffi's objects have no useful static types: Any is their narrow door into the typed code.
+ffi: Any = _kernel.ffi
+lib: Any = _kernel.lib
+
+lib.pr_init()
+
+# errno 524 is the kernel's own ENOTSUPP, which libc does not know.
+ENOTSUPP = 524
+
+# A program's output may be larger than its input: every fragment page plus the linear part.
+OUTPUT_ROOM = 20 * os.sysconf("SC_PAGE_SIZE") + 65536
+
+
+def strerror(error: int) -> str:
+    """Name an errno, the kernel's own 524 included."""
+    return "operation not supported (524)" if error == ENOTSUPP else os.strerror(error)
+
+
+def messages() -> str:
+    """Take what libbpf said since the last time, and forget it."""
+    text = ffi.string(lib.pr_messages()).decode(errors="replace")
+    lib.pr_messages_clear()
+    return str(text)
+
+
+def capability_missing() -> str:
+    """Name the first capability that loading network programs needs and this process lacks."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            line = next(line for line in status if line.startswith("CapEff"))
+    except (OSError, StopIteration):
+        return ""
+    have = int(line.split()[1], 16)
+    # CAP_SYS_ADMIN (21) contains the other two, CAP_NET_ADMIN is 12, CAP_BPF 39.
+    if have & (1 << 21):
+        return "" if have & (1 << 12) else "CAP_NET_ADMIN"
+    wanted = (("CAP_BPF", 39), ("CAP_NET_ADMIN", 12))
+    return next((name for name, bit in wanted if not have & (1 << bit)), "")
+
+
+def denied(what: str) -> PermissionDenied:
+    """Build the error for an EPERM: the missing capability, or what else forbids bpf(2)."""
+    missing = capability_missing()
+    if missing:
+        return PermissionDenied(
+            f"{what}: not permitted, this process lacks {missing}; run it as root or grant "
+            f"{missing}",
+            capability=missing,
+        )
+    return PermissionDenied(
+        f"{what}: not permitted although no capability is missing; a seccomp filter, a locked-down "
+        "kernel or RLIMIT_MEMLOCK forbids it (`packetrig doctor` tells which)"
+    )
+
+
+class Namespace:
+    """Own a network namespace without a name: it is gone when the last descriptor is closed.
+
+    Its loopback is up. `with namespace.entered():` runs the calling thread inside it.
+    """
+
+    def __init__(self) -> None:
+        fd = lib.pr_netns_new()
+        if fd < 0:
+            if -fd in (1, 13):
+                raise denied("making a network namespace")
+            raise Error(f"making a network namespace: {strerror(-fd)}")
+        self.fd = fd
+
+    def fileno(self) -> int:
+        """Return the descriptor, so that the namespace can be passed where a file can."""
+        return self.fd
+
+    def close(self) -> None:
+        """Give the namespace back; does nothing the second time."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def entered(self) -> Entered:
+        """Enter the namespace with the calling thread, for the length of a with block."""
+        return Entered(self.fd)
+
+
+class Entered:
+    """Hold the calling thread in a namespace; the way back is never skipped."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._homes: list[int] = []
+
+    def __enter__(self) -> None:
+        home = lib.pr_netns_enter(self._fd)
+        if home < 0:
+            raise Error(f"entering a network namespace: {strerror(-home)}")
+        self._homes.append(home)
+
+    def __exit__(self, *_: object) -> None:
+        error = lib.pr_netns_leave(self._homes.pop())
+        if error:
+            raise Error(f"leaving a network namespace: {strerror(-error)}")

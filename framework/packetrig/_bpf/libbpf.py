@@ -1,0 +1,137 @@
+"""One object in libbpf's hands: opened from memory, looked at, changed, loaded, closed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import LoadError
+from . import denied, ffi, lib, messages, strerror
+
+_HINTS = (
+    ("legacy map definitions", "write the map with __uint()/__type() in SEC(\".maps\")"),
+    ("failed to find valid kernel BTF", "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"),
+    ("BTF is required", "compile with -g"),
+    ("missing BPF prog type", "say what the section holds: kind='xdp' or kind='tc'"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenProgram:
+    """Point to one program of an open object."""
+
+    handle: Any
+    name: str
+    section: str
+    type: int
+    attach: int
+    instructions: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenMap:
+    """Point to one map of an open object; sizes are in bytes."""
+
+    handle: Any
+    name: str
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    key_type: int
+    value_type: int
+    is_internal: bool
+
+    def inner(self) -> OpenMap | None:
+        """Return the template of a map of maps; libbpf forgets it when the object is loaded."""
+        handle = lib.bpf_map__inner_map(self.handle)
+        return open_map(handle) if handle else None
+
+
+class Opened:
+    """Hold a `struct bpf_object`; pins are taken off, so that no state outlives it."""
+
+    def __init__(self, elf: bytes, name: str) -> None:
+        self._elf = elf
+        self.name = name
+        messages()
+        stem = re.sub(r"[^A-Za-z0-9_]", "_", name.split(".", maxsplit=1)[0]) or "object"
+        self.handle = lib.pr_object_open(elf, len(elf), stem.encode())
+        if not self.handle:
+            log = messages()
+            raise LoadError(f"{name}: libbpf cannot open it: {_reason(log)}", log=log)
+        for map_ in self.maps():
+            lib.bpf_map__set_pin_path(map_.handle, ffi.NULL)
+
+    def programs(self) -> Iterator[OpenProgram]:
+        """List the programs in the order of the object."""
+        handle = lib.bpf_object__next_program(self.handle, ffi.NULL)
+        while handle:
+            yield OpenProgram(
+                handle,
+                ffi.string(lib.bpf_program__name(handle)).decode(),
+                ffi.string(lib.bpf_program__section_name(handle)).decode(),
+                lib.bpf_program__type(handle),
+                lib.bpf_program__expected_attach_type(handle),
+                lib.bpf_program__insn_cnt(handle),
+            )
+            handle = lib.bpf_object__next_program(self.handle, handle)
+
+    def maps(self) -> Iterator[OpenMap]:
+        """List the maps, the ones that hold .data, .bss and .rodata among them."""
+        handle = lib.bpf_object__next_map(self.handle, ffi.NULL)
+        while handle:
+            yield open_map(handle)
+            handle = lib.bpf_object__next_map(self.handle, handle)
+
+    def load(self) -> None:
+        """Load what is set to be loaded.
+
+        Raises:
+            LoadError: with libbpf's text, the verifier's log in it, in `.log`.
+            PermissionDenied: bpf(2) is forbidden to this process.
+        """
+        messages()
+        error = -lib.bpf_object__load(self.handle)
+        if not error:
+            return
+        log = messages()
+        if error == 1 or (error == 13 and "LOG --" not in log):
+            raise denied(f"{self.name}: loading it") from None
+        raise LoadError(f"{self.name}: {_reason(log) or strerror(error)}", log=log)
+
+    def close(self) -> None:
+        """Give everything back; does nothing the second time."""
+        if self.handle:
+            lib.bpf_object__close(self.handle)
+            self.handle = ffi.NULL
+
+
+def open_map(handle: Any) -> OpenMap:
+    """Read what libbpf knows of one map."""
+    return OpenMap(
+        handle,
+        ffi.string(lib.bpf_map__name(handle)).decode(),
+        lib.bpf_map__type(handle),
+        lib.bpf_map__key_size(handle),
+        lib.bpf_map__value_size(handle),
+        lib.bpf_map__max_entries(handle),
+        lib.bpf_map__map_flags(handle),
+        lib.bpf_map__btf_key_type_id(handle),
+        lib.bpf_map__btf_value_type_id(handle),
+        lib.bpf_map__is_internal(handle),
+    )
+
+
+def _reason(log: str) -> str:
+    """Pick the line of libbpf's messages that tells most, and a hint where one is known."""
+    lines = [line.removeprefix("libbpf: ").strip() for line in log.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("failed to load object", "--"))]
+    for sign, hint in _HINTS:
+        for line in lines:
+            if sign in line:
+                return f"{line}; {hint}"
+    return lines[0] if lines else "it gives no reason"

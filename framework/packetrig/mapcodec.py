@@ -1,0 +1,179 @@
+"""Keys and values of maps: by BTF where the map has types, as people write them where it has not."""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ._bpf import lib
+from ._bpf.btf import Btf, Kind
+from ._bpf.codec import codec
+from ._bpf.kinds import PER_CPU, MapKind
+from ._bpf.values import Octets
+from .errors import CodecError, LoadError
+from .spec import MapSpec
+
+Encode = Callable[[Any], bytes]
+Decode = Callable[[bytes], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MapCodec:
+    """Turn one map's keys and values into bytes and back; sizes are in bytes.
+
+    `row` is the size of what one look-up gives: for a per-CPU map a value for each possible CPU,
+    each on a multiple of 8 bytes.
+    """
+
+    key_size: int
+    row: int
+    encode_key: Encode
+    decode_key: Decode
+    encode_value: Encode
+    decode_value: Decode
+
+
+def codec_of(spec: MapSpec, btf: Btf | None) -> MapCodec:
+    """Work out how a map's keys and values are written."""
+    encode_key, decode_key = _plain(spec.key_size, spec.key_type, btf)
+    encode_value, decode_value = _plain(spec.value_size, spec.value_type, btf)
+    if spec.kind is MapKind.LPM_TRIE:
+        encode_key, decode_key = _prefix(spec.key_size, encode_key, decode_key)
+    row = spec.value_size
+    if spec.kind in PER_CPU:
+        cpus = lib.libbpf_num_possible_cpus()
+        row = _stride(spec.value_size) * cpus
+        encode_value, decode_value = _per_cpu(spec, cpus, encode_value, decode_value)
+    return MapCodec(spec.key_size, row, encode_key, decode_key, encode_value, decode_value)
+
+
+def record_codec(btf: Btf | None, name: str | None, size: int) -> Decode:
+    """Find the type of an event of `size` bytes: by name, else the only struct that fits.
+
+    clang keeps a struct in BTF when a global points to it: `const struct event *unused_event;`.
+    Events whose type cannot be told are bytes.
+    """
+    if btf is None:
+        if name is not None:
+            raise CodecError(f"no type '{name}': the object has no BTF; compile it with -g")
+        return Octets
+    if name is not None:
+        found = codec(btf, btf.find(name).id)
+        return lambda raw: found.decode(raw[: found.size])
+    pointed = [
+        btf.strip(btf.strip(t.target).target)
+        for t in btf.types
+        if t.kind is Kind.VAR and btf.strip(t.target).kind is Kind.PTR
+    ]
+    named = [t for t in btf.types if t.kind is Kind.STRUCT and t.name not in _NEVER_EVENTS]
+    for candidates in (pointed, named):
+        fitting = {
+            t.name: t.id for t in candidates if t.kind is Kind.STRUCT and t.name and t.size == size
+        }
+        if len(fitting) == 1:
+            return codec(btf, fitting.popitem()[1]).decode
+    return Octets
+
+
+_NEVER_EVENTS = {"xdp_md", "__sk_buff", "bpf_sk_lookup", "bpf_flow_keys"}
+
+
+def _plain(size: int, type_id: int, btf: Btf | None) -> tuple[Encode, Decode]:
+    if type_id and btf is not None:
+        try:
+            found = codec(btf, type_id)
+        except (CodecError, LoadError):
+            found = None
+        if found is not None and found.size == size:
+            return found.encode, found.decode
+    if size in (1, 2, 4, 8):
+        return _number(size)
+
+    def encode(value: Any) -> bytes:
+        if isinstance(value, bytes | bytearray | memoryview) and len(value) == size:
+            return bytes(value)
+        raise CodecError(f"{value!r} does not fit: the map has no BTF type, it takes {size} bytes")
+
+    return encode, Octets
+
+
+def _number(size: int) -> tuple[Encode, Decode]:
+    """Read and write untyped numbers in host order, as descriptors and indexes are."""
+
+    def encode(value: Any) -> bytes:
+        if isinstance(value, bytes | bytearray) and len(value) == size:
+            return bytes(value)
+        try:
+            return int.to_bytes(value, size, _ORDER)
+        except (TypeError, OverflowError) as e:
+            raise CodecError(
+                f"{value!r} does not fit: it takes an int of {size} bytes or {size} bytes"
+            ) from e
+
+    return encode, lambda raw: int.from_bytes(raw, _ORDER)
+
+
+def _native_order() -> str:
+    return "little" if struct.pack("=H", 1)[0] else "big"
+
+
+_ORDER: Any = _native_order()
+
+
+def _prefix(key_size: int, plain_encode: Encode, plain_decode: Decode) -> tuple[Encode, Decode]:
+    """Take a longest-prefix key as people write it: "10.0.0.0/8", "2001:db8::/32"."""
+    width = key_size - 4
+    if width not in (4, 16):
+        return plain_encode, plain_decode
+
+    def encode(value: Any) -> bytes:
+        if isinstance(value, str | ipaddress.IPv4Address | ipaddress.IPv6Address):
+            try:
+                value = ipaddress.ip_network(value, strict=True)
+            except ValueError as e:
+                raise CodecError(f"'{value}' is no prefix: {e}; write it as '10.0.0.0/8'") from e
+        if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+            packed = value.network_address.packed
+            if len(packed) != width:
+                raise CodecError(
+                    f"'{value}' does not fit: the map's keys are IPv{4 if width == 4 else 6} prefixes"
+                )
+            return struct.pack("=I", value.prefixlen) + packed
+        return plain_encode(value)
+
+    def decode(raw: bytes) -> Any:
+        length = struct.unpack_from("=I", raw)[0]
+        if length > width * 8:
+            return plain_decode(raw)
+        return f"{ipaddress.ip_address(raw[4:])}/{length}"
+
+    return encode, decode
+
+
+def _stride(size: int) -> int:
+    return (size + 7) // 8 * 8
+
+
+def _per_cpu(
+    spec: MapSpec, cpus: int, encode_one: Encode, decode_one: Decode
+) -> tuple[Encode, Decode]:
+    size, stride = spec.value_size, _stride(spec.value_size)
+    padding = bytes(stride - size)
+
+    def encode(value: Any) -> bytes:
+        if isinstance(value, tuple | list):
+            if len(value) != cpus:
+                raise CodecError(
+                    f"{spec.name} is per CPU: give {cpus} values (one a possible CPU) or one for all, "
+                    f"got {len(value)}"
+                )
+            return b"".join(encode_one(item) + padding for item in value)
+        return (encode_one(value) + padding) * cpus
+
+    def decode(raw: bytes) -> tuple[Any, ...]:
+        return tuple(decode_one(raw[at : at + size]) for at in range(0, stride * cpus, stride))
+
+    return encode, decode

@@ -1,0 +1,317 @@
+"""A loaded object: its programs, maps and globals, and the way back to how it was loaded."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ._bpf import ffi, lib
+from ._bpf.codec import codec
+from ._bpf.kinds import ARRAYS, HASHES, QUEUES, SLOTS, MapKind
+from .errors import Error, LoadError, MapError, no_such
+from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose, encode_global
+from .maps import Map, Maps
+from .program import Program
+from .run import Run, Runs
+from .spec import GlobalSpec, MapSpec, Spec
+
+# Loading again costs less than this for most programs, and is the plainest way back.
+_RELOAD_AT_MOST_NS = 1_000_000
+
+# What clearing cannot undo: order of use, bits of a filter, storage that hangs on kernel objects.
+_ONLY_RELOAD = {
+    MapKind.LRU_HASH,
+    MapKind.LRU_PERCPU_HASH,
+    MapKind.BLOOM_FILTER,
+    MapKind.RINGBUF,
+    MapKind.USER_RINGBUF,
+    MapKind.ARENA,
+}
+_RESTORABLE = (HASHES | ARRAYS | QUEUES | {MapKind.PERF_EVENT_ARRAY}) - _ONLY_RELOAD
+
+
+class Object:
+    """Hold a loaded object until `close()`; made by `Spec.load()` or the pytest fixture.
+
+        with packetrig.build("progs/xdp_firewall.bpf.c").load() as firewall:
+            firewall.maps.blocked["10.0.0.66"] = 0
+            assert firewall.run(frame).verdict is XDP.DROP
+
+    It belongs to one thread at a time.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        program: str | None = None,
+        kind: str | None = None,
+        netns: Any = None,
+        globals: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.kind = kind
+        self._chosen = choose(spec, program, kind)
+        self._values = dict(globals or {})
+        self._netns = OwnNetns(netns)
+        self._inner: dict[str, tuple[MapSpec, int]] = {}
+        self.is_closed = True
+        self.loaded = Loaded(spec, self._chosen, kind, self._values)
+        self.is_closed = False
+        self._reload_ns = self.loaded.load_ns
+        self._restore_ns: int | None = None
+        self.maps = Maps(self)
+        self.globals = Globals(self)
+        self.programs = Programs(self, {name: Program(self, name) for name in self._chosen})
+        self._sole = next(iter(self.programs.values())) if len(self._chosen) == 1 else None
+
+    @property
+    def program(self) -> Program:
+        """Return the object's only program.
+
+        Raises:
+            LoadError: It has several: name one (`object.programs.ingress`).
+        """
+        if self._sole is None:
+            raise LoadError(
+                f"{self.spec.name} holds several programs: {', '.join(self.programs)}; "
+                f"say which: object.programs.{next(iter(self.programs))}.run(...)"
+            )
+        return self._sole
+
+    def run(
+        self,
+        packet: Any,
+        *,
+        ctx: Mapping[str, Any] | bytes | None = None,
+        meta: bytes = b"",
+        repeat: int = 1,
+    ) -> Run:
+        """Run the object's only program on a packet; see Program.run."""
+        return (self._sole or self.program).run(packet, ctx=ctx, meta=meta, repeat=repeat)
+
+    def run_many(self, frames: Iterable[Any]) -> Runs:
+        """Run the object's only program on many frames; see Program.run_many."""
+        return self.program.run_many(frames)
+
+    @property
+    def runs_in_own_netns(self) -> bool:
+        """Tell whether programs run in a namespace other than the caller's.
+
+        They do when one was given, and when the code calls a helper that touches the network:
+        bpf_clone_redirect really transmits, bpf_fib_lookup answers from routes.
+        """
+        return self._netns.is_given or not self.spec.helpers.isdisjoint(NETWORK_HELPERS)
+
+    @property
+    def netns(self) -> OwnNetns:
+        """Return the namespace that programs run in (`.fileno()`), for its routes and links."""
+        return self._netns
+
+    def put(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set maps and globals from a mapping, as a set-up file has it.
+
+            firewall.put({"maps": {"blocked": {"10.0.0.66": 0}}, "globals": {"limit": 5}})
+
+        Raises:
+            NoSuchName: There is no such map or global.
+            CodecError: A key or value does not fit.
+            Error: The mapping has other parts than `maps` and `globals`.
+        """
+        for part in state:
+            if part not in ("maps", "globals", "format"):
+                raise Error(f"set-up of {self.spec.name}: unknown part '{part}'; use maps, globals")
+        for name, entries in state.get("maps", {}).items():
+            found = self.maps[name]
+            for key, value in entries.items():
+                # TOML's keys are text: an array's index is written as a number in it.
+                is_index = found.kind in ARRAYS or found.kind in SLOTS
+                found[int(key) if is_index and str(key).isdigit() else key] = value
+        for name, value in state.get("globals", {}).items():
+            self.globals[name] = value
+
+    def renew(self) -> None:
+        """Give the object the state it had when it was loaded: maps and globals.
+
+        Two ways lead there, and a property test holds them equal: loading again, and clearing.
+        The cheaper one is taken, as measured; nothing happens when nothing has run since.
+        """
+        if not self.loaded.is_dirty:
+            return
+        if not self.can_restore or self._reload_ns <= (self._restore_ns or _RELOAD_AT_MOST_NS):
+            self.reload()
+        else:
+            self.restore()
+
+    def reload(self) -> None:
+        """Load the object again in place of what is loaded."""
+        fresh = Loaded(self.spec, self._chosen, self.kind, self._values)
+        self.loaded.close()
+        self._drop_inner()
+        self.loaded = fresh
+        self._reload_ns = min(self._reload_ns, fresh.load_ns)
+        for program in self.programs.values():
+            program.renewed()
+
+    @property
+    def can_restore(self) -> bool:
+        """Tell whether clearing the maps is enough: no map keeps what cannot be taken back."""
+        return all(found.kind in _RESTORABLE for found in self.spec.maps.values())
+
+    def restore(self) -> None:
+        """Clear the maps and write the globals' first values, without loading again."""
+        if not self.can_restore:
+            raise MapError(f"{self.spec.name}: a map of it cannot be cleared; use reload()")
+        started = time.perf_counter_ns()
+        for found in self.maps.values():
+            found.clear()
+        for section, image in self.loaded.images.items():
+            if not section.startswith(".rodata") and section in self.loaded.sections:
+                self.loaded.write_section(section, 0, image)
+        self.loaded.is_dirty = False
+        self._restore_ns = time.perf_counter_ns() - started
+
+    def program_of_id(self, program_id: int) -> Program | int:
+        """Find the program with a kernel id, as a program array gives it; the id if it is none of ours."""
+        return next((p for p in self.programs.values() if p.id == program_id), program_id)
+
+    def new_inner(self, outer: MapSpec) -> Map:
+        """Make an inner map like the template of a map of maps."""
+        template = outer.inner
+        if template is None:
+            raise MapError(f"{outer.name}: its inner maps have no template in the object")
+        fd = lib.bpf_map_create(
+            int(template.kind),
+            b"inner",
+            template.key_size,
+            template.value_size,
+            template.max_entries,
+            ffi.NULL,
+        )
+        if fd < 0:
+            raise MapError(f"{outer.name}: making an inner map: {os.strerror(-fd)}")
+        return self.keep_inner(outer, fd)
+
+    def keep_inner(self, outer: MapSpec, fd: int) -> Map:
+        """Hold an inner map's descriptor until the object is renewed or closed."""
+        if outer.inner is None:
+            os.close(fd)
+            raise MapError(f"{outer.name}: its inner maps have no template in the object")
+        self._inner[f"{outer.name}:{fd}"] = (outer, fd)
+        return Map(self, outer.inner, fd=fd)
+
+    def _drop_inner(self) -> None:
+        for _, fd in self._inner.values():
+            os.close(fd)
+        self._inner.clear()
+
+    def close(self) -> None:
+        """Unload the object; does nothing the second time."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._drop_inner()
+            self.loaded.close()
+            self._netns.close()
+
+    def __enter__(self) -> Object:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "is_closed", True):  # one that could not be loaded has nothing
+            self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else ", ".join(self.programs)
+        return f"<Object {self.spec.name}: {state}>"
+
+
+class Programs(Mapping[str, Program]):
+    """Hold the loaded programs: `programs.ingress` or `programs["ingress"]`."""
+
+    def __init__(self, owner: Object, programs: dict[str, Program]) -> None:
+        self._owner = owner
+        self._programs = programs
+
+    def __getitem__(self, name: str) -> Program:
+        found = self._programs.get(name)
+        if found is not None:
+            return found
+        if name in self._owner.spec.programs:
+            section = self._owner.spec.programs[name].section
+            raise LoadError(
+                f"program '{name}' (SEC(\"{section}\")) was left out when {self._owner.spec.name} was "
+                f"loaded; load it with program='{name}'"
+            )
+        raise no_such("program", name, self._programs, owner=self._owner.spec.name)
+
+    def __getattr__(self, name: str) -> Program:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._programs)
+
+    def __len__(self) -> int:
+        return len(self._programs)
+
+    def __repr__(self) -> str:
+        return f"<Programs: {', '.join(self)}>"
+
+
+class Globals(Mapping[str, Any]):
+    """Hold the global variables, live: `object.globals.seen` reads, an assignment writes.
+
+    `const volatile` ones (.rodata) are frozen: give their values when loading.
+    """
+
+    def __init__(self, owner: Object) -> None:
+        super().__setattr__("_owner", owner)
+
+    def _where(self, name: str) -> GlobalSpec:
+        owner: Object = self._owner
+        found = owner.spec.globals.get(name)
+        if found is None or found.section not in owner.loaded.sections:
+            raise no_such("global", name, owner.spec.globals, owner=owner.spec.name)
+        return found
+
+    def __getitem__(self, name: str) -> Any:
+        where = self._where(name)
+        raw = self._owner.loaded.read_section(where.section)
+        assert self._owner.spec.btf is not None
+        return codec(self._owner.spec.btf, where.type_id).decode(
+            raw[where.offset : where.offset + where.size]
+        )
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        where = self._where(name)
+        if where.is_const:
+            raise Error(
+                f"global {name} is const and frozen since loading; give it when loading: "
+                f"fixture(..., {name}={value!r}) or spec.load({name}={value!r})"
+            )
+        raw = encode_global(self._owner.spec, where, value)
+        self._owner.loaded.is_dirty = True
+        self._owner.loaded.write_section(where.section, where.offset, raw)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._owner.spec.globals)
+
+    def __len__(self) -> int:
+        return len(self._owner.spec.globals)
+
+    def __repr__(self) -> str:
+        return f"<Globals: {', '.join(self)}>"

@@ -1,0 +1,264 @@
+"""One loaded program: given frames, it answers with verdicts and what it made of them."""
+
+from __future__ import annotations
+
+import array
+import itertools
+import struct
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import packets, refusals
+from ._bpf import OUTPUT_ROOM, ffi, lib, strerror
+from ._bpf.contexts import LAYOUTS, encode
+from .cost import measure
+from .errors import Error, InputRefused, Unsupported
+from .run import Run, Runs, made
+from .verdicts import TABLES
+from .verifier import Statistics
+
+if TYPE_CHECKING:
+    from .objects import Object
+
+_ADJUST_META = 54
+# One call of the C loop: long enough that its start costs nothing, short enough for Ctrl-C.
+_BATCH = 8192
+_NO_VERDICTS: dict[int, int] = {}
+
+_pr_run = lib.pr_run
+_unpack = ffi.unpack
+
+
+class Program:
+    """Run one program of a loaded object.
+
+        run = firewall.programs.ingress.run(Ether() / IP(dst="10.0.0.1") / UDP())
+        assert run.verdict is XDP.PASS
+
+    A frame that the kernel's test run refuses, or that no driver would hand the program, raises
+    InputRefused with the reason; it never counts as tested.
+    """
+
+    def __init__(self, owner: Object, name: str) -> None:
+        self.owner = owner
+        self.name = name
+        loaded = owner.loaded
+        self.kind = loaded.kinds[name]
+        self.section = owner.spec.programs[name].section
+        self.has_frags = loaded.frags[name]
+        self._verdicts: Mapping[int, Any] = TABLES.get(self.kind, _NO_VERDICTS)
+        self._least = self._most = -1
+        layout = LAYOUTS.get(self.kind)
+        self._is_skb = self.kind in refusals.SKB_KINDS
+        # An skb's context is always given: what the program wrote into mark or cb comes back in it.
+        # XDP's only where the program may move the metadata, which then comes before the frame.
+        self._needs_context = self.kind == "xdp" and _ADJUST_META in owner.spec.helpers
+        size = layout.size if layout and (self._is_skb or self._needs_context) else 0
+        self._out = ffi.new("char[]", OUTPUT_ROOM)
+        self._runner = ffi.new("struct pr_runner *")
+        self._runner.out = ffi.cast("uint8_t *", self._out)
+        self._runner.out_capacity = OUTPUT_ROOM
+        self._runner.repeat = 1
+        self._runner.netns_fd = -1
+        self._runner.ctx_in_size = self._runner.ctx_out_size = size
+        self._context_size = size
+        self.renewed()
+
+    def renewed(self) -> None:
+        """Take over the descriptor of the object's new loading."""
+        self._runner.prog_fd = self.owner.loaded.program_fds[self.name]
+
+    def _prepare(self) -> None:
+        """Find out what frames may be given, and where the program runs; once, at the first run."""
+        self._least, most = refusals.range_of(self.kind, has_frags=self.has_frags)
+        if self.owner.runs_in_own_netns:
+            self._runner.netns_fd = self.owner.netns.fileno()
+        is_plain = not self._needs_context and self.kind in ("xdp", *refusals.SKB_KINDS)
+        # Kinds that always want a context never take the short way.
+        self._most = most if is_plain else -2
+
+    @property
+    def fd(self) -> int:
+        """Return the program's descriptor; it changes when the object is renewed."""
+        return self.owner.loaded.program_fds[self.name]
+
+    @property
+    def id(self) -> int:
+        """Return the kernel's id of the program."""
+        return int(self._info().id)
+
+    @property
+    def tag(self) -> str:
+        """Return the kernel's tag: a hash of the instructions, different between kernels."""
+        return bytes(self._info().tag).hex()
+
+    def _info(self) -> Any:
+        info = ffi.new("struct pr_prog_info *")
+        error = -lib.pr_prog_info(self.fd, info)
+        if error:
+            raise Error(f"{self.name}: asking the kernel about it: {strerror(error)}")
+        return info
+
+    @property
+    def statistics(self) -> Statistics:
+        """Return what the verifier and the JIT made of it; loads the program once more."""
+        return measure(self.owner.spec, self.name, kind=self.owner.kind)
+
+    def run(
+        self,
+        packet: Any,
+        *,
+        ctx: Mapping[str, Any] | bytes | None = None,
+        meta: bytes = b"",
+        repeat: int = 1,
+    ) -> Run:
+        """Run the program once on a packet.
+
+        Args:
+            packet: A scapy packet, or the frame's bytes.
+            ctx: The context by field: {"mark": 5}, {"ingress_ifindex": 1}; bytes for raw
+                tracepoint and syscall programs.
+            meta: XDP metadata before the frame, a multiple of 4 bytes.
+            repeat: Run it so many times in one call, for timing. The kernel does not give the
+                packet back its first form in between: a program that rewrites sees its own work.
+
+        Raises:
+            InputRefused: The frame or context cannot be given to this program, and why.
+            Unsupported: This kernel cannot test-run programs of this kind.
+        """
+        if type(packet) is not bytes:
+            packet = packets.to_bytes(packet)
+        size = len(packet)
+        if ctx or meta or repeat != 1 or not self._least <= size <= self._most:
+            return self._run_slowly(packet, ctx, meta, repeat)
+        runner = self._runner
+        self.owner.loaded.is_dirty = True
+        error = _pr_run(runner, packet, size)
+        if error:
+            raise self._refused(-error, packet)
+        retval = runner.retval
+        return Run(
+            self._verdicts.get(retval, retval),
+            _unpack(self._out, runner.out_size),
+            packet,
+            runner.duration,
+            self,
+            b"",
+            bytes(ffi.buffer(runner.ctx_out, self._context_size)) if self._context_size else b"",
+        )
+
+    def _run_slowly(
+        self, frame: bytes, ctx: Mapping[str, Any] | bytes | None, meta: bytes, repeat: int
+    ) -> Run:
+        """Run with a context, with metadata, or with a frame whose length must be looked at."""
+        if self._most == -1:
+            self._prepare()
+            return self.run(frame, ctx=ctx, meta=meta, repeat=repeat)
+        reason = refusals.before(
+            self.kind, len(frame), has_frags=self.has_frags, meta=len(meta)
+        ) or (refusals.meta_reason(self.kind, meta) if meta else "")
+        if not reason and (type(repeat) is not int or not 1 <= repeat <= refusals.MAX_REPEAT):
+            reason = f"repeat={repeat!r}: it takes an int from 1 to {refusals.MAX_REPEAT}"
+        if reason:
+            raise InputRefused(f"{self.name}: {reason}")
+        raw = self._context(frame, ctx, meta)
+        runner = self._runner
+        size = self._context_size
+        ffi.buffer(runner.ctx_in)[: len(raw)] = raw
+        runner.ctx_in_size = len(raw)
+        # A syscall program's result is written into its context; asking for another is refused.
+        runner.ctx_out_size = 0 if self.kind in ("syscall", "raw_tracepoint") else len(raw)
+        runner.repeat = 0 if self.kind == "raw_tracepoint" else repeat
+        runner.out_capacity = 0 if self.kind in refusals.FRAMELESS else OUTPUT_ROOM
+        self.owner.loaded.is_dirty = True
+        try:
+            whole = bytes(meta) + frame
+            error = _pr_run(runner, whole if whole else ffi.NULL, len(whole))
+            if error:
+                raise self._refused(-error, frame, has_context=bool(raw))
+            out = bytes(_unpack(self._out, runner.out_size)) if runner.out_capacity else frame
+            after = runner.ctx_in if self.kind == "syscall" else runner.ctx_out
+            context = bytes(ffi.buffer(after, len(raw)))
+        finally:
+            ffi.buffer(runner.ctx_in)[: len(raw)] = bytes(len(raw))
+            runner.ctx_in_size = runner.ctx_out_size = size
+            runner.repeat = 1
+            runner.out_capacity = OUTPUT_ROOM
+        if self.kind == "flow_dissector":
+            # What comes out is not a frame: it is struct bpf_flow_keys.
+            return Run(self._verdict(runner.retval), frame, frame, runner.duration, self, b"", out)
+        return made(self, runner.retval, out, frame, runner.duration, context)
+
+    def _verdict(self, retval: int) -> Any:
+        return self._verdicts.get(retval, retval)
+
+    def _context(self, frame: bytes, ctx: Mapping[str, Any] | bytes | None, meta: bytes) -> bytes:
+        """Write the context's bytes: fields by name, and XDP's three pointers always."""
+        if isinstance(ctx, bytes | bytearray):
+            if self.kind in LAYOUTS:
+                raise InputRefused(f"{self.name}: ctx= takes fields by name: {{'mark': 5}}")
+            if len(ctx) > 512:
+                raise InputRefused(f"{self.name}: ctx of {len(ctx)} bytes: it takes at most 512")
+            return bytes(ctx)
+        if ctx is not None and not isinstance(ctx, Mapping):
+            raise InputRefused(f"{self.name}: ctx= takes a dict of fields, got {ctx!r}")
+        if self.kind not in LAYOUTS or (self.kind in ("flow_dissector", "netfilter") and not ctx):
+            if ctx:
+                raise InputRefused(f"{self.name}: a {self.kind} program takes its ctx as bytes")
+            return b""
+        raw = encode(self.kind, ctx or {}, frame_size=len(frame))
+        if self.kind == "xdp":
+            # Zero in data_end would be an empty linear area: everything passes, nothing is tested.
+            linear = min(len(frame) + len(meta), refusals.limits().xdp_linear)
+            struct.pack_into("=3I", raw, 0, len(meta), linear, 0)
+            if not (ctx or meta or self._needs_context):
+                return b""
+        return bytes(raw)
+
+    def _refused(self, error: int, frame: bytes, *, has_context: bool = False) -> Exception:
+        return refusals.after(self.name, self.kind, error, frame, has_context=has_context)
+
+    def run_many(self, frames: Iterable[Any]) -> Runs:
+        """Run the program on many frames, in one loop in C; maps keep their state in between.
+
+        Raises:
+            InputRefused: A frame cannot be given to this program; its number is told, and the
+                frames before it have run.
+        """
+        if self._most == -1:
+            self._prepare()
+        if self.kind in refusals.FRAMELESS or self.kind in ("flow_dissector", "netfilter"):
+            raise Unsupported("run_many()", f"a {self.kind} program takes one run() at a time")
+        given = [f if type(f) is bytes else packets.to_bytes(f) for f in frames]
+        sizes = array.array("I", map(len, given))
+        least, most = refusals.range_of(self.kind, has_frags=self.has_frags)
+        linear = refusals.limits().xdp_linear if self._needs_context else 0
+        room = sum(sizes) + 2 * OUTPUT_ROOM
+        batch = lib.pr_batch_new(len(given), room, self._context_size)
+        if not batch:
+            raise Error(f"{self.name}: no memory for {len(given)} frames")
+        runs = Runs(self, given, batch)
+        self.owner.loaded.is_dirty = True
+        at = ffi.from_buffer("uint32_t[]", sizes)
+        for first in range(0, len(given), _BATCH):
+            last = min(first + _BATCH, len(given))
+            block = b"".join(itertools.islice(given, first, last))
+            error = lib.pr_run_many(
+                self._runner, batch, block, at, first, last, least, most, linear
+            )
+            if error:
+                raise self._refused_in_batch(-error, given, batch.done)
+        return runs
+
+    def _refused_in_batch(self, error: int, frames: list[bytes], number: int) -> Exception:
+        frame = frames[number]
+        reason = refusals.before(self.kind, len(frame), has_frags=self.has_frags)
+        if reason:
+            return InputRefused(f"{self.name}: frame {number}: {reason}")
+        refused = self._refused(error, frame, has_context=bool(self._context_size))
+        return type(refused)(f"frame {number}: {refused}") if isinstance(
+            refused, InputRefused
+        ) else refused
+
+    def __repr__(self) -> str:
+        return f"<Program {self.name}: {self.kind}, SEC(\"{self.section}\")>"

@@ -1,0 +1,158 @@
+"""Why a frame or context cannot be given to a program: every refusal of the kernel, named.
+
+The kernel answers EINVAL to a dozen different mistakes, and accepts some inputs that no driver
+would ever hand a program. `limits()` asks this kernel; `before()` and `after()` put it in words.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from functools import cache
+
+from ._bpf import ENOTSUPP, denied, probes, strerror
+from .errors import Error, InputRefused, InternalError, Unsupported
+
+# The Ethernet header; BPF_PROG_TEST_RUN takes nothing shorter.
+LEAST = 14
+SKB_KINDS = frozenset(
+    {
+        "tc",
+        "action",
+        "socket_filter",
+        "cgroup_skb",
+        "lwt_in",
+        "lwt_out",
+        "lwt_xmit",
+        "lwt_seg6local",
+    }
+)
+# Kinds that are given a context and no frame.
+FRAMELESS = frozenset({"sk_lookup", "raw_tracepoint", "syscall"})
+MAX_REPEAT = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Hold how long frames may be, in bytes: XDP's linear part and whole, and an skb's."""
+
+    xdp_linear: int
+    xdp_most: int
+    skb_most: int
+
+
+@cache
+def limits() -> Limits:
+    """Ask this kernel how long a frame may be."""
+    return Limits(probes.xdp_linear(), probes.xdp_most(), probes.skb_most())
+
+
+def range_of(kind: str, *, has_frags: bool) -> tuple[int, int]:
+    """Return the least and most bytes that a frame for this kind of program may have."""
+    if kind in FRAMELESS:
+        return 0, 0
+    if kind == "xdp":
+        found = limits()
+        return LEAST, found.xdp_most if has_frags else found.xdp_linear
+    return LEAST, 1 << 20
+
+
+def before(kind: str, size: int, *, has_frags: bool, meta: int = 0) -> str:
+    """Say why a frame of `size` bytes is not given to the kernel at all; "" if it is."""
+    if kind in FRAMELESS:
+        return f"a {kind} program takes no frame: pass b'' and ctx=" if size else ""
+    if size < LEAST:
+        return (
+            f"a frame of {size} bytes: BPF_PROG_TEST_RUN takes no less than {LEAST}, the Ethernet "
+            "header; send shorter ones over a wire"
+        )
+    if kind != "xdp":
+        return ""
+    found = limits()
+    linear = found.xdp_linear - meta
+    if size > linear and not has_frags:
+        return (
+            f"a frame of {size} bytes: the program was loaded without multi-buffer support, so a "
+            f"driver hands it at most {linear} bytes in one piece; use SEC(\"xdp.frags\") or "
+            "kind='xdp.frags'"
+        )
+    if size > found.xdp_most:
+        return f"a frame of {size} bytes: this kernel's test run takes at most {found.xdp_most}"
+    return ""
+
+
+def meta_reason(kind: str, meta: bytes) -> str:
+    """Say why metadata cannot be given; "" if it can."""
+    if kind != "xdp":
+        return f"meta= is for XDP: a {kind} program sees what an XDP program before it left (belt)"
+    most = probes.xdp_meta_most()
+    if len(meta) % 4 or len(meta) > most:
+        return (
+            f"meta of {len(meta)} bytes: it must be a multiple of 4 and at most {most} on this kernel"
+        )
+    return ""
+
+
+def after(
+    what: str, kind: str, error: int, frame: bytes, *, has_context: bool, flags: int = 0
+) -> Error:
+    """Name the reason for an errno that BPF_PROG_TEST_RUN gave."""
+    size = len(frame)
+    if error in (errno.EPERM, errno.EACCES):
+        return denied(f"{what}: running it")
+    if error == ENOTSUPP:
+        return Unsupported(
+            f"running {kind} programs", f"this kernel has no BPF_PROG_TEST_RUN for them ({what})"
+        )
+    reason = _reason(kind, error, frame, has_context=has_context)
+    if reason:
+        return InputRefused(f"{what}: {reason}")
+    if error == errno.EINTR:
+        return Error(
+            f"{what}: a signal interrupted the run; whether it ran is not known, so it was not "
+            "repeated: its maps may have counted it already"
+        )
+    if error == errno.EBADMSG:
+        return Error(f"{what}: skb->csum is stale after the run (CHECKSUM_COMPLETE no longer holds)")
+    if error == errno.ENOSPC:
+        return InternalError(f"{what}: the output is larger than the room for it ({size} bytes in)")
+    return InputRefused(
+        f"{what}: the kernel refused the run: {strerror(error)}; {size} bytes, "
+        f"{'with' if has_context else 'without'} context, flags {flags}"
+    )
+
+
+def _reason(kind: str, error: int, frame: bytes, *, has_context: bool) -> str:
+    size = len(frame)
+    ethertype = frame[12:14]
+    if error == errno.EINVAL and kind in SKB_KINDS:
+        for wire, name, least in ((b"\x08\x00", "IPv4", 34), (b"\x86\xdd", "IPv6", 54)):
+            if ethertype == wire and size < least:
+                # Linux 12bec2bd4b76 ("bpf: reject short IPv4/IPv6 inputs"), and backports
+                return (
+                    f"an {name} frame of {size} bytes: this kernel's test run takes no less than "
+                    f"{least} (Ethernet and the {name} header); send it over a wire"
+                )
+        if size == LEAST:
+            return f"a frame of {size} bytes: this kernel's test run wants a byte behind the header"
+    if error in (errno.EINVAL, errno.ENOMEM) and kind in SKB_KINDS and size > limits().skb_most:
+        return (
+            f"a frame of {size} bytes: this kernel's test run takes at most {limits().skb_most} "
+            f"bytes for a {kind} program"
+        )
+    if error == errno.ENOMEM and kind == "xdp":
+        return f"a frame of {size} bytes: this kernel's test run takes at most {limits().xdp_most}"
+    if error == errno.ENODEV:
+        return "no interface has that ifindex in the network namespace that the program runs in"
+    if error == errno.E2BIG:
+        return "the context or batch size is larger than this kernel knows"
+    if error == errno.EPROTONOSUPPORT or error == errno.EPROTO:
+        return f"a {kind} program takes no frame of ethertype 0x{ethertype.hex()}"
+    if error == errno.EINVAL and kind == "netfilter":
+        return "a netfilter test run takes an IPv4 or IPv6 packet that fits its hook"
+    if error == errno.EINVAL and kind == "xdp" and has_context:
+        return (
+            "the kernel refused the context: rx_queue_index needs an ingress_ifindex whose device "
+            "has that queue, and metadata must fit"
+        )
+    return ""

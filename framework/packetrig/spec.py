@@ -1,0 +1,272 @@
+"""What an object file holds, read without touching the kernel: programs, maps, globals."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from . import toolchain
+from ._bpf import btf as _btf
+from ._bpf import elf as _elf
+from ._bpf.kinds import KIND_OF_TYPE, PROGRAM_KINDS, MapKind, kind_of_section
+from ._bpf.libbpf import Opened, OpenMap
+from .errors import Error, LoadError, NotFound
+
+if TYPE_CHECKING:
+    from .objects import Object
+
+_CALL = 0x85
+_EXECUTABLE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramSpec:
+    """Describe one program of an object.
+
+    `kind` is "xdp", "tc", ... or None where the section's name says nothing: pass `kind=`.
+    """
+
+    name: str
+    section: str
+    kind: str | None
+    instructions: int
+
+    @property
+    def has_frags(self) -> bool:
+        """Tell whether the section asks for frames in several pieces (`SEC("xdp.frags")`)."""
+        return self.section.startswith("xdp.frags")
+
+
+@dataclass(frozen=True, slots=True)
+class MapSpec:
+    """Describe one map: sizes in bytes, and the BTF ids of its key and value (0: none)."""
+
+    name: str
+    kind: MapKind | int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    key_type: int
+    value_type: int
+    inner: MapSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalSpec:
+    """Describe one global variable: its section, offset and size in bytes, and BTF type."""
+
+    name: str
+    section: str
+    offset: int
+    size: int
+    type_id: int
+
+    @property
+    def is_const(self) -> bool:
+        """Tell whether it is frozen when loaded (.rodata: `const volatile`)."""
+        return self.section.startswith(".rodata")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Describe an object file: what `build()` makes and `Spec.read()` reads.
+
+    It holds the file's bytes, so what is loaded later is what was hashed here.
+
+        spec = packetrig.build("progs/xdp_firewall.bpf.c")
+        with spec.load() as firewall:
+            firewall.run(frame)
+    """
+
+    name: str
+    data: bytes = field(repr=False)
+    path: Path | None = None
+    source: Path | None = None
+    warnings: str = field(default="", repr=False)
+    command: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Spec:
+        """Read an object file that was built elsewhere.
+
+        Raises:
+            NotFound: There is no such file.
+            LoadError: It is no BPF object: empty, truncated, for another machine.
+        """
+        path = Path(path)
+        try:
+            data = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as e:
+            raise NotFound(f"no object file {path}; build it first, or name the .c file") from e
+        except OSError as e:
+            raise Error(f"{path}: cannot be read: {e.strerror}") from e
+        spec = cls(path.name, data, path=path)
+        spec.programs  # noqa: B018  # a file that is no object is named here, not at first use
+        return spec
+
+    @cached_property
+    def sha256(self) -> str:
+        """Return the SHA-256 of the object's bytes, in hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @cached_property
+    def sections(self) -> dict[str, tuple[_elf.Section, bytes]]:
+        """Return the ELF sections by name."""
+        return _elf.sections(self.data, name=self.name)
+
+    @cached_property
+    def btf(self) -> _btf.Btf | None:
+        """Return the object's types; None when it was compiled without -g."""
+        if ".BTF" not in self.sections:
+            return None
+        return _btf.Btf.from_object(self.data, name=self.name)
+
+    @cached_property
+    def _opened(self) -> tuple[Mapping[str, ProgramSpec], Mapping[str, MapSpec], tuple[str, ...]]:
+        self.sections  # noqa: B018  # says what is wrong with a broken file better than libbpf
+        opened = Opened(self.data, self.name)
+        try:
+            programs = {
+                p.name: ProgramSpec(
+                    p.name,
+                    p.section,
+                    KIND_OF_TYPE.get(p.type, f"type {p.type}") if p.type else kind_of_section(p.section),
+                    p.instructions,
+                )
+                for p in opened.programs()
+            }
+            found = list(opened.maps())
+            maps = {m.name: _map_spec(m) for m in found if not m.is_internal}
+            internal = tuple(m.name for m in found if m.is_internal)
+        finally:
+            opened.close()
+        return MappingProxyType(programs), MappingProxyType(maps), internal
+
+    @property
+    def programs(self) -> Mapping[str, ProgramSpec]:
+        """Return the programs by name, in the object's order."""
+        return self._opened[0]
+
+    @property
+    def maps(self) -> Mapping[str, MapSpec]:
+        """Return the maps by name, without those that hold global variables."""
+        return self._opened[1]
+
+    @cached_property
+    def globals(self) -> Mapping[str, GlobalSpec]:
+        """Return the global variables by name."""
+        found: dict[str, GlobalSpec] = {}
+        if self.btf is None:
+            return found
+        for section in self.sections:
+            if section.startswith((".data", ".bss", ".rodata")):
+                for name, (offset, size, type_id) in self.btf.datasec(section).items():
+                    found[name] = GlobalSpec(name, section, offset, size, type_id)
+        return MappingProxyType(found)
+
+    @cached_property
+    def helpers(self) -> frozenset[int]:
+        """Return the numbers of the helpers that any code of the object calls."""
+        called = set()
+        for section, data in self.sections.values():
+            if section.flags & _EXECUTABLE:
+                for at in range(0, len(data) - 7, 8):
+                    if data[at] == _CALL and data[at + 1] >> 4 == 0:
+                        called.add(struct.unpack_from("=i", data, at + 4)[0])
+        return frozenset(called)
+
+    def load(
+        self,
+        *,
+        program: str | None = None,
+        kind: str | None = None,
+        netns: Any = None,
+        **globals: Any,
+    ) -> Object:
+        """Load the object into the kernel.
+
+        Args:
+            program: Load only this one of several programs.
+            kind: What a section that libbpf does not know holds: "xdp", "tc", "xdp.frags", ...
+            netns: Run in this network namespace (a descriptor or something with fileno());
+                without it, programs that touch the network get one of their own.
+            **globals: Values of `const volatile` (or other global) variables, before loading.
+
+        Raises:
+            VerifierError: The verifier refuses a program.
+            LoadError: libbpf or the kernel refuses the object.
+            NoSuchName: There is no such program or global.
+            PermissionDenied: This process may not load programs.
+        """
+        from .objects import Object  # the live half, above this module
+
+        return Object(self, program=program, kind=kind, netns=netns, globals=globals)
+
+
+def build(
+    source: str | Path,
+    *,
+    define: Mapping[str, object] | None = None,
+    include: tuple[str | Path, ...] = (),
+    flags: tuple[str, ...] = (),
+) -> Spec:
+    """Compile a C source to an object, or take it from the cache.
+
+    Args:
+        source: The .c file; a .o is read as it is.
+        define: Preprocessor definitions: `{"LIMIT": 5}` is -DLIMIT=5.
+        include: Further folders for #include, before the system's.
+        flags: Further flags for clang.
+
+    Raises:
+        CompileError: clang refuses it; `.diagnostics` has clang's words.
+        NotFound: There is no such file.
+        ToolMissing: There is no clang.
+    """
+    source = Path(source)
+    if source.suffix == ".o":
+        return Spec.read(source)
+    built = toolchain.compile(source, define=define or {}, include=include, flags=flags)
+    data = built.object.read_bytes()
+    return Spec(
+        f"{source.name.removesuffix('.c').removesuffix('.bpf')}.bpf.o",
+        data,
+        path=built.object,
+        source=source,
+        warnings=built.warnings,
+        command=tuple(built.command),
+    )
+
+
+def _map_spec(found: OpenMap) -> MapSpec:
+    inner = found.inner()
+    return MapSpec(
+        found.name,
+        MapKind(found.type) if found.type in MapKind.__members__.values() else found.type,
+        found.key_size,
+        found.value_size,
+        found.max_entries,
+        found.flags,
+        found.key_type,
+        found.value_type,
+        _map_spec(inner) if inner is not None else None,
+    )
+
+
+def check_kind(kind: str) -> str:
+    """Return the program kind that a user's word means ("xdp.frags" is xdp).
+
+    Raises:
+        LoadError: There is no such kind.
+    """
+    plain = kind.removesuffix(".frags")
+    if plain not in PROGRAM_KINDS:
+        raise LoadError(f"no program kind '{kind}'; there are: {', '.join(PROGRAM_KINDS)}")
+    return plain
