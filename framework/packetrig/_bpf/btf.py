@@ -5,12 +5,13 @@ Parsing only finds where each type begins; a type is built when somebody asks fo
 
 from __future__ import annotations
 
+import difflib
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ..errors import LoadError, no_such
+from ..errors import LoadError, NoSuchName
 from . import elf
 
 MAGIC = 0xEB9F
@@ -181,7 +182,10 @@ class Btf:
             found = self.type(type_id)
             if (kind is None or found.kind is kind) and (not kinds or found.kind in kinds):
                 return found
-        raise no_such("type", name, names, owner="its BTF")
+        # Not the whole list: a kernel has 100,000 of them.
+        near = difflib.get_close_matches(plain, names, n=1)
+        hint = f", did you mean '{near[0]}'?" if near else ""
+        raise NoSuchName(f"no type named '{name}'{hint}")
 
     def names(self) -> tuple[str, ...]:
         """List the names of all types, each once, in the order of their ids."""
