@@ -50,14 +50,14 @@ class Entries(dict[Any, Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]  # a dict has no hash
+    __hash__ = None
 
 
 class Snapshot(Mapping[str, Entries]):
     """Hold what every map of an object held at one moment, decoded when it is looked at.
 
-    Two snapshots are equal when the same maps hold the same bytes. Queues, stacks, filters and
-    event buffers cannot be read without changing them, and slots hold descriptors: they are not in it.
+    Two snapshots are equal when the same maps hold the same bytes. Not in it are queues, stacks,
+    filters and event buffers, which reading would change, and slots, which hold descriptors.
     """
 
     __slots__ = ("_codecs", "_raw")

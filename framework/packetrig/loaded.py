@@ -64,7 +64,9 @@ def choose(spec: Spec, program: str | None, kind: str | None) -> dict[str, Progr
         chosen[name] = found
     if chosen:
         return chosen
-    told = ", ".join(f'{spec.programs[n].name} in SEC("{spec.programs[n].section}")' for n in wanted)
+    told = ", ".join(
+        f'{spec.programs[n].name} in SEC("{spec.programs[n].section}")' for n in wanted
+    )
     raise LoadError(
         f"{spec.name}: no section names a kind of program that can be run: {told}; "
         "say what it is: kind='xdp' or kind='tc'"
@@ -79,7 +81,7 @@ class Loaded:
         spec: Spec,
         chosen: Mapping[str, ProgramSpec],
         kind: str | None,
-        globals: Mapping[str, Any],
+        values: Mapping[str, Any],
         *,
         before_load: Callable[[Opened], None] | None = None,
     ) -> None:
@@ -99,7 +101,7 @@ class Loaded:
         try:
             for found in self.opened.programs():
                 self._prepare(found, chosen, kind)
-            self._set_globals(globals)
+            self._set_globals(values)
             if before_load is not None:
                 before_load(self.opened)
             self._load()

@@ -1,4 +1,4 @@
-"""Keys and values of maps: by BTF where the map has types, as people write them where it has not."""
+"""Keys and values of maps: by BTF where a map has types, as people write them where not."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _prefix(key_size: int, plain_encode: Encode, plain_decode: Decode) -> tuple[
             packed = value.network_address.packed
             if len(packed) != width:
                 raise CodecError(
-                    f"'{value}' does not fit: the map's keys are IPv{4 if width == 4 else 6} prefixes"
+                    f"'{value}' does not fit: the keys are IPv{4 if width == 4 else 6} prefixes"
                 )
             return struct.pack("=I", value.prefixlen) + packed
         return plain_encode(value)
@@ -167,7 +167,7 @@ def _per_cpu(
         if isinstance(value, tuple | list):
             if len(value) != cpus:
                 raise CodecError(
-                    f"{spec.name} is per CPU: give {cpus} values (one a possible CPU) or one for all, "
+                    f"{spec.name} is per CPU: give one value for all, or {cpus}, one a possible CPU; "
                     f"got {len(value)}"
                 )
             return b"".join(encode_one(item) + padding for item in value)

@@ -231,7 +231,7 @@ class Map(MutableMapping[Any, Any]):
         self._check_kind(QUEUES, "push()")
         self._update(b"", self._value(value), "pushing")
 
-    def pop(self, *default: Any) -> Any:  # type: ignore[override]  # a queue's pop has no key
+    def pop(self, *default: Any) -> Any:
         """Take the next value from a queue or stack; of a keyed map: pop(key[, default])."""
         if self.kind not in QUEUES:
             return super().pop(*default)
@@ -249,7 +249,7 @@ class Map(MutableMapping[Any, Any]):
         return None if raw is None else self._codec.decode_value(raw)
 
     def add(self, value: Any) -> None:
-        """Add a value to a bloom filter; `value in map` then answers yes (or, rarely, wrongly yes)."""
+        """Add a value to a bloom filter; `value in map` then says yes (rarely also for others)."""
         self._check_kind({MapKind.BLOOM_FILTER}, "add()")
         self._update(b"", self._value(value), "adding")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 from ._bpf import ffi, lib
 from ._bpf.codec import codec
@@ -49,12 +49,12 @@ class Object:
         program: str | None = None,
         kind: str | None = None,
         netns: Any = None,
-        globals: Mapping[str, Any] | None = None,
+        values: Mapping[str, Any] | None = None,
     ) -> None:
         self.spec = spec
         self.kind = kind
         self._chosen = choose(spec, program, kind)
-        self._values = dict(globals or {})
+        self._values = dict(values or {})
         self._netns = OwnNetns(netns)
         self._inner: dict[str, tuple[MapSpec, int]] = {}
         self.is_closed = True
@@ -174,7 +174,7 @@ class Object:
         self._restore_ns = time.perf_counter_ns() - started
 
     def program_of_id(self, program_id: int) -> Program | int:
-        """Find the program with a kernel id, as a program array gives it; the id if it is none of ours."""
+        """Find our program with a kernel id, as a program array gives it; else return the id."""
         return next((p for p in self.programs.values() if p.id == program_id), program_id)
 
     def new_inner(self, outer: MapSpec) -> Map:
@@ -215,7 +215,7 @@ class Object:
             self.loaded.close()
             self._netns.close()
 
-    def __enter__(self) -> Object:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -244,8 +244,8 @@ class Programs(Mapping[str, Program]):
         if name in self._owner.spec.programs:
             section = self._owner.spec.programs[name].section
             raise LoadError(
-                f"program '{name}' (SEC(\"{section}\")) was left out when {self._owner.spec.name} was "
-                f"loaded; load it with program='{name}'"
+                f"program '{name}' (SEC(\"{section}\")) was left out when {self._owner.spec.name} "
+                f"was loaded; load it with program='{name}'"
             )
         raise no_such("program", name, self._programs, owner=self._owner.spec.name)
 

@@ -27,6 +27,8 @@ _NO_VERDICTS: dict[int, int] = {}
 
 _pr_run = lib.pr_run
 _unpack = ffi.unpack
+_buffer = ffi.buffer
+_new = tuple.__new__
 
 
 class Program:
@@ -137,14 +139,18 @@ class Program:
         if error:
             raise self._refused(-error, packet)
         retval = runner.retval
-        return Run(
-            self._verdicts.get(retval, retval),
-            _unpack(self._out, runner.out_size),
-            packet,
-            runner.duration,
-            self,
-            b"",
-            bytes(ffi.buffer(runner.ctx_out, self._context_size)) if self._context_size else b"",
+        size = self._context_size
+        return _new(
+            Run,
+            (
+                self._verdicts.get(retval, retval),
+                _unpack(self._out, runner.out_size),
+                packet,
+                runner.duration,
+                self,
+                b"",
+                _buffer(runner.ctx_out, size)[:] if size else b"",
+            ),
         )
 
     def _run_slowly(
@@ -173,7 +179,7 @@ class Program:
         self.owner.loaded.is_dirty = True
         try:
             whole = bytes(meta) + frame
-            error = _pr_run(runner, whole if whole else ffi.NULL, len(whole))
+            error = _pr_run(runner, whole or ffi.NULL, len(whole))
             if error:
                 raise self._refused(-error, frame, has_context=bool(raw))
             out = bytes(_unpack(self._out, runner.out_size)) if runner.out_capacity else frame
@@ -256,9 +262,11 @@ class Program:
         if reason:
             return InputRefused(f"{self.name}: frame {number}: {reason}")
         refused = self._refused(error, frame, has_context=bool(self._context_size))
-        return type(refused)(f"frame {number}: {refused}") if isinstance(
-            refused, InputRefused
-        ) else refused
+        return (
+            type(refused)(f"frame {number}: {refused}")
+            if isinstance(refused, InputRefused)
+            else refused
+        )
 
     def __repr__(self) -> str:
-        return f"<Program {self.name}: {self.kind}, SEC(\"{self.section}\")>"
+        return f'<Program {self.name}: {self.kind}, SEC("{self.section}")>'

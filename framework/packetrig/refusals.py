@@ -73,7 +73,7 @@ def before(kind: str, size: int, *, has_frags: bool, meta: int = 0) -> str:
     if size > linear and not has_frags:
         return (
             f"a frame of {size} bytes: the program was loaded without multi-buffer support, so a "
-            f"driver hands it at most {linear} bytes in one piece; use SEC(\"xdp.frags\") or "
+            f'driver hands it at most {linear} bytes in one piece; use SEC("xdp.frags") or '
             "kind='xdp.frags'"
         )
     if size > found.xdp_most:
@@ -87,9 +87,7 @@ def meta_reason(kind: str, meta: bytes) -> str:
         return f"meta= is for XDP: a {kind} program sees what an XDP program before it left (belt)"
     most = probes.xdp_meta_most()
     if len(meta) % 4 or len(meta) > most:
-        return (
-            f"meta of {len(meta)} bytes: it must be a multiple of 4 and at most {most} on this kernel"
-        )
+        return f"meta of {len(meta)} bytes: this kernel takes a multiple of 4, at most {most}"
     return ""
 
 
@@ -113,7 +111,9 @@ def after(
             "repeated: its maps may have counted it already"
         )
     if error == errno.EBADMSG:
-        return Error(f"{what}: skb->csum is stale after the run (CHECKSUM_COMPLETE no longer holds)")
+        return Error(
+            f"{what}: skb->csum is stale after the run (CHECKSUM_COMPLETE no longer holds)"
+        )
     if error == errno.ENOSPC:
         return InternalError(f"{what}: the output is larger than the room for it ({size} bytes in)")
     return InputRefused(

@@ -4,36 +4,40 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from . import packets
 from ._bpf import ffi, lib
 from ._bpf.contexts import LAYOUTS, Context
+from .packets import explain, frames
 from .verdicts import verdict_of
 
 if TYPE_CHECKING:
     from .program import Program
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Run:
+class _Fields(NamedTuple):
+    verdict: Any
+    data: bytes
+    frame: bytes
+    nanoseconds: int
+    program: Program
+    metadata: bytes
+    raw_context: bytes
+
+
+class Run(_Fields):
     """Hold what the kernel answered for one frame.
 
     `verdict` is XDP.PASS, TC.OK ... or a plain int where the program returned no verdict of its
-    kind; `data` the frame afterwards (bytes); `frame` the frame before; `nanoseconds` what the
-    kernel measured (a single run says little: see `packetrig bench`).
+    kind; `data` the frame afterwards (bytes); `frame` the frame before; `metadata` the bytes that
+    an XDP program left before the frame; `nanoseconds` what the kernel measured (a single run says
+    little: see `packetrig bench`); `program` the one that ran.
 
     Two runs are equal when verdict, data, metadata and context are; time and program do not count.
     """
 
-    verdict: Any
-    data: bytes
-    frame: bytes = field(repr=False)
-    nanoseconds: int
-    program: Program = field(repr=False)
-    metadata: bytes = b""
-    raw_context: bytes = b""
+    # A tuple inside: as immutable as a frozen dataclass, made in 0.1 us where that takes 0.9.
+    __slots__ = ()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Run):
@@ -44,6 +48,9 @@ class Run:
             and self.metadata == other.metadata
             and self.raw_context == other.raw_context
         )
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
     def __hash__(self) -> int:
         return hash((self.verdict, self.data, self.metadata))
@@ -56,12 +63,12 @@ class Run:
             change = f"{size}, rewritten"
         else:
             change = f"{len(self.frame)} bytes became {len(self.data)}"
-        layers = " / ".join(h.name for h in packets.frames.walk(self.data)) or "no layers"
+        layers = " / ".join(h.name for h in frames.walk(self.data)) or "no layers"
         return f"<Run {self.verdict!r} of {self.program.name} on {layers}, {change}>"
 
     @property
     def context(self) -> Context | bytes | None:
-        """Return the context afterwards: fields by name (`run.context.mark`), None if there is none.
+        """Return the context afterwards by field (`run.context.mark`); None if there is none.
 
         A syscall program's is bytes: what it wrote into its argument.
         """
@@ -73,7 +80,7 @@ class Run:
     @property
     def packet(self) -> Any:
         """Return the frame afterwards as a scapy packet, built when asked."""
-        return packets.explain.dissect(self.data)
+        return explain.dissect(self.data)
 
     @property
     def is_rewritten(self) -> bool:
@@ -83,16 +90,16 @@ class Run:
     @property
     def changes(self) -> dict[str, tuple[Any, Any]]:
         """Tell which fields changed, by scapy's names: {"IP.ttl": (64, 63)}."""
-        return packets.explain.changes(self.frame, self.data)
+        return explain.changes(self.frame, self.data)
 
     @property
     def bad_checksums(self) -> list[str]:
         """List the checksums that are wrong afterwards: ["IP.chksum", "TCP.chksum"]."""
-        return packets.frames.bad_checksums(self.data)
+        return frames.bad_checksums(self.data)
 
-    def looks_like(self, template: Any, *, only: Sequence[str] = ()) -> packets.explain.Likeness:
+    def looks_like(self, template: Any, *, only: Sequence[str] = ()) -> explain.Likeness:
         """Compare with a template: the fields named in `only`, else those the template sets."""
-        return packets.explain.looks_like(self.data, template, only=only)
+        return explain.looks_like(self.data, template, only=only)
 
     @property
     def repeat(self) -> str:
@@ -108,13 +115,13 @@ class Run:
         """Tell the run in full: the frame layer by layer, what changed, and how to repeat it."""
         rows = [
             f"{self.program.name}: {self.verdict!r}",
-            f"  frame   {packets.explain.summary(self.frame)} ({len(self.frame)} bytes)",
+            f"  frame   {explain.summary(self.frame)} ({len(self.frame)} bytes)",
         ]
         if self.is_rewritten:
-            rows.append(packets.explain.difference(self.frame, self.data, names=("before", "after")))
+            rows.append(explain.difference(self.frame, self.data, names=("before", "after")))
         if bad := self.bad_checksums:
             rows.append(f"  wrong checksums: {', '.join(bad)}")
-        rows.append(f"  scapy   {packets.explain.expression(self.frame)}")
+        rows.append(f"  scapy   {explain.expression(self.frame)}")
         rows.append(f"  repeat  {self.repeat}")
         return "\n".join(rows)
 
@@ -131,14 +138,14 @@ def made(
     if program.kind != "xdp" or not context:
         return Run(verdict, data, frame, nanoseconds, program, b"", context)
     meta = int.from_bytes(context[:4], "little")
-    return Run(verdict, data[meta:], frame, nanoseconds, program, data[:meta])
+    return Run(verdict, data[meta:], frame, nanoseconds, program, data[:meta], b"")
 
 
 class Runs(Sequence[Run]):
     """Hold the answers for many frames; a Run is made when one is looked at.
 
-        runs = firewall.run_many(frames)
-        assert set(runs.verdicts) == {XDP.PASS}
+    runs = firewall.run_many(frames)
+    assert set(runs.verdicts) == {XDP.PASS}
     """
 
     def __init__(self, program: Program, frames: Sequence[bytes], batch: Any) -> None:
@@ -176,8 +183,9 @@ class Runs(Sequence[Run]):
         data = bytes(ffi.buffer(b.data + start, b.ends[index] - start))
         size = b.context_size
         context = bytes(ffi.buffer(b.contexts + index * size, size))
-        return made(self._program, b.retvals[index], data, self._frames[index],
-                    b.durations[index], context)
+        return made(
+            self._program, b.retvals[index], data, self._frames[index], b.durations[index], context
+        )
 
     def __repr__(self) -> str:
         return f"<Runs: {len(self)} of {self._program.name}>"

@@ -137,7 +137,9 @@ class Spec:
                 p.name: ProgramSpec(
                     p.name,
                     p.section,
-                    KIND_OF_TYPE.get(p.type, f"type {p.type}") if p.type else kind_of_section(p.section),
+                    KIND_OF_TYPE.get(p.type, f"type {p.type}")
+                    if p.type
+                    else kind_of_section(p.section),
                     p.instructions,
                 )
                 for p in opened.programs()
@@ -188,7 +190,7 @@ class Spec:
         program: str | None = None,
         kind: str | None = None,
         netns: Any = None,
-        **globals: Any,
+        **values: Any,
     ) -> Object:
         """Load the object into the kernel.
 
@@ -197,7 +199,7 @@ class Spec:
             kind: What a section that libbpf does not know holds: "xdp", "tc", "xdp.frags", ...
             netns: Run in this network namespace (a descriptor or something with fileno());
                 without it, programs that touch the network get one of their own.
-            **globals: Values of `const volatile` (or other global) variables, before loading.
+            **values: Values of `const volatile` (or other global) variables, before loading.
 
         Raises:
             VerifierError: The verifier refuses a program.
@@ -207,7 +209,7 @@ class Spec:
         """
         from .objects import Object  # the live half, above this module
 
-        return Object(self, program=program, kind=kind, netns=netns, globals=globals)
+        return Object(self, program=program, kind=kind, netns=netns, values=values)
 
 
 def build(

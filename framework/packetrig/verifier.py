@@ -11,7 +11,9 @@ from ._bpf.btf import line_info
 from .errors import LoadError, VerifierError
 from .spec import Spec
 
-_BEGIN = re.compile(r"prog '([^']+)': -- BEGIN PROG LOAD LOG --\n(.*?)-- END PROG LOAD LOG --", re.DOTALL)
+_BEGIN = re.compile(
+    r"prog '([^']+)': -- BEGIN PROG LOAD LOG --\n(.*?)-- END PROG LOAD LOG --", re.DOTALL
+)
 _FAILED = re.compile(r"prog '([^']+)': BPF program load failed: (.*)")
 _PLACE = re.compile(r"^; (?P<text>.*?)(?: @ (?P<file>[^@:]+):(?P<line>\d+))?$")
 _STEP = re.compile(r"^(\d+): \([0-9a-f]{2}\) ")
@@ -25,14 +27,22 @@ _NOISE = ("processed ", "verification time", "stack depth", "arg#")
 
 # What the commonest refusals mean, in words that say what to change.
 _ADVICE = (
-    (r"invalid access to packet", "compare the end of what is read with data_end before reading it"),
-    (r"math between pkt pointer", "bound the offset (a mask, or an if) before adding it to a pointer"),
+    (
+        r"invalid access to packet",
+        "compare the end of what is read with data_end before reading it",
+    ),
+    (
+        r"math between pkt pointer",
+        "bound the offset (a mask, or an if) before adding it to a pointer",
+    ),
     (r"unbounded memory access|min value is negative", "bound the offset or the length first"),
     (r"infinite loop|back-edge|loop is not bounded", "give the loop a bound the verifier can see"),
     (r"invalid mem access 'map_value_or_null'", "test the looked-up pointer for NULL first"),
     (r"invalid (indirect )?read from stack|!read_ok", "initialise the variable: = {}"),
-    (r"unknown func|helper .* not allowed|program of this type cannot use helper",
-     "this kind of program, or this kernel, does not have that helper"),
+    (
+        r"unknown func|helper .* not allowed|program of this type cannot use helper",
+        "this kind of program, or this kernel, does not have that helper",
+    ),
     (r"too large|processed 1000001|limit 1000000", "split it with tail calls or global functions"),
     (r"combined stack size|stack limit", "the stack is 512 bytes: put large structs into a map"),
     (r"R0 .*(should|must) have been|At program exit the register R0", "return one of the verdicts"),
@@ -91,7 +101,7 @@ def refused(spec: Spec, error: LoadError) -> LoadError:
 
 
 def summarise(log: str) -> str:
-    """Pick the lines of a verifier's log that tell why: the last, and the one before if it helps."""
+    """Pick the lines of a log that tell why: the last, and the one before if it helps."""
     lines = _verifier_lines(log)
     if not lines:
         return "the log is empty"
@@ -123,7 +133,8 @@ def _verifier_lines(log: str) -> list[str]:
 def _steps(log: str, spec: Spec, program: str) -> Iterator[Step]:
     """Group a log's instructions under the C lines that they came from."""
     lines = _lines_of(spec, program)
-    file, number, text, held = "", 0, "", []
+    held: list[str] = []
+    file, number, text = "", 0, ""
     for row in log.splitlines():
         place = _PLACE.match(row)
         if place:

@@ -7,6 +7,7 @@ pure Python and need no kernel.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from ..errors import Error, PermissionDenied, ToolMissing
@@ -47,8 +48,8 @@ def messages() -> str:
 def capability_missing() -> str:
     """Name the first capability that loading network programs needs and this process lacks."""
     try:
-        with open("/proc/self/status", encoding="ascii") as status:
-            line = next(line for line in status if line.startswith("CapEff"))
+        rows = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        line = next(row for row in rows if row.startswith("CapEff"))
     except (OSError, StopIteration):
         return ""
     have = int(line.split()[1], 16)
@@ -86,7 +87,7 @@ class Namespace:
             if -fd in (1, 13):
                 raise denied("making a network namespace")
             raise Error(f"making a network namespace: {strerror(-fd)}")
-        self.fd = fd
+        self.fd: int = fd
 
     def fileno(self) -> int:
         """Return the descriptor, so that the namespace can be passed where a file can."""

@@ -244,7 +244,9 @@ def _encode_field(raw: bytearray, layout: Layout, name: str, field: Field, value
         raise InputRefused(f"ctx {name} holds {field.count} numbers, {len(values)} were given")
     for number in values:
         if isinstance(number, bool) or not isinstance(number, int):
-            raise InputRefused(f"ctx {name}={number!r}: it takes an int, got {type(number).__name__}")
+            raise InputRefused(
+                f"ctx {name}={number!r}: it takes an int, got {type(number).__name__}"
+            )
         if not 0 <= number <= field.most:
             raise InputRefused(f"ctx {name}={number}: it takes 0 to {field.most}")
     values += [0] * (field.count - len(values))

@@ -11,7 +11,7 @@ from ..errors import LoadError
 from . import denied, ffi, lib, messages, strerror
 
 _HINTS = (
-    ("legacy map definitions", "write the map with __uint()/__type() in SEC(\".maps\")"),
+    ("legacy map definitions", 'write the map with __uint()/__type() in SEC(".maps")'),
     ("failed to find valid kernel BTF", "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"),
     ("BTF is required", "compile with -g"),
     ("missing BPF prog type", "say what the section holds: kind='xdp' or kind='tc'"),
@@ -129,7 +129,9 @@ def open_map(handle: Any) -> OpenMap:
 def _reason(log: str) -> str:
     """Pick the line of libbpf's messages that tells most, and a hint where one is known."""
     lines = [line.removeprefix("libbpf: ").strip() for line in log.splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("failed to load object", "--"))]
+    lines = [
+        line for line in lines if line and not line.startswith(("failed to load object", "--"))
+    ]
     for sign, hint in _HINTS:
         for line in lines:
             if sign in line:

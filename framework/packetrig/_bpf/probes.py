@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 from ..errors import Error, Unsupported
 from . import ENOTSUPP, OUTPUT_ROOM, capability_missing, denied, ffi, lib, strerror
@@ -77,7 +77,7 @@ class _Probe:
         )
         self.runner.out_capacity = OUTPUT_ROOM
 
-    def __enter__(self) -> _Probe:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
