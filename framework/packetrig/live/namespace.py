@@ -18,6 +18,9 @@ _QUIET = {
     "ipv6/conf/default/accept_ra": "0",
     "ipv6/conf/default/accept_dad": "0",
     "ipv6/conf/default/addr_gen_mode": "1",
+    "ipv6/conf/default/router_solicitation_delay": "0",
+    # An address joins its multicast group: the reports come within 1 ms, not some day in a second.
+    "ipv6/conf/default/mldv2_unsolicited_report_interval": "1",
 }
 
 

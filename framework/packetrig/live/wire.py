@@ -67,9 +67,12 @@ class End:
         """Send a packet from this end and tell where it ended."""
         return self._wire.carry(self, packet)
 
-    def assign(self, address: str, prefix: int) -> None:
-        """Give this end an IPv4 or IPv6 address; it is usable at once, nothing is solicited."""
-        flags = _IFA_F_NODAD if ":" in address else 0
+    def assign(self, address: str, prefix: int, *, check: bool = False) -> None:
+        """Give this end an IPv4 or IPv6 address, usable at once.
+
+        With `check`, IPv6 first asks whether another has it, as it does on a real network.
+        """
+        flags = _IFA_F_NODAD if ":" in address and not check else 0
         with self.namespace.inside(), IPRoute(ext_ack=True) as route:
             route.addr("add", index=self.index, address=address, prefixlen=prefix, flags=flags)
 
@@ -190,14 +193,14 @@ class Wire:
         far = self.right if near is self.left else self.left
         protocols = self._listen(far, frame)
         self.discard()
-        before = self._counters[far.name].read(), self._received(far)
+        before = self._counters[far.name].read(), self.received(far)
         with _one_cpu():
             sent = self._emit(near, frame)
             self._settle(far, before[1][0] + 1, must_arrive=sent and not _stops_here(near))
             counters = _moved(before[0], self._counters[far.name].read())
             if counters.get("xdp_tx"):
                 self._fetch_transmitted(near, far)
-        received = self._received(far)
+        received = self.received(far)
         trip = Trip(
             frame=frame,
             passed=far.heard(protocols),
@@ -320,7 +323,7 @@ class Wire:
         while True:
             if not self._barrier.wait(deadline=_DEADLINE):
                 raise Error("the loopback of the wire's namespace lost a frame: nothing is known")
-            if not must_arrive or self._received(far)[0] >= arrivals:
+            if not must_arrive or self.received(far)[0] >= arrivals:
                 return
             if time.monotonic() > until:
                 raise Error(
@@ -334,8 +337,9 @@ class Wire:
         far.tap().socket.send(Barrier.FRAME)
         self._settle(near, 0, must_arrive=False)
 
-    def _received(self, end: End) -> tuple[int, int]:
-        # (rx_packets, rx_dropped) of /proc/net/dev, held open inside the namespace.
+    def received(self, end: End) -> tuple[int, int]:
+        """Return how many frames an end has received, and how many of them nobody wanted."""
+        # rx_packets, rx_dropped of /proc/net/dev, which is held open inside the namespace.
         text = os.pread(self._devs[end.name], 1 << 16, 0).decode()
         line = next(line for line in text.splitlines() if line.strip().startswith(f"{end.name}:"))
         fields = line.split(":", 1)[1].split()

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Programs for the tests of the wire: byte 14 of a frame is the answer, byte 15, if it is not 0,
+ * replaces its first byte. Frames under 16 bytes pass. What a test wants to see happen on an
+ * interface, it writes into the frame.
+ */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+
+enum {
+	ANSWER = 14,
+	STAMP = 15,
+};
+
+SEC("xdp")
+int answer_xdp(struct xdp_md *ctx)
+{
+	unsigned char *at = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+
+	if ((void *)(at + STAMP + 1) > end)
+		return XDP_PASS;
+	if (at[STAMP])
+		at[0] = at[STAMP];
+	return at[ANSWER];
+}
+
+SEC("tc")
+int answer_tc(struct __sk_buff *skb)
+{
+	unsigned char *at = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+
+	if ((void *)(at + STAMP + 1) > end)
+		return TC_ACT_OK;
+	if (at[STAMP])
+		at[0] = at[STAMP];
+	return at[ANSWER];
+}
+
+/* Answers by what it saw before: the first frame passes, all later ones are dropped. */
+static volatile __u32 seen;
+
+SEC("xdp")
+int only_the_first(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return __sync_fetch_and_add(&seen, 1) ? XDP_DROP : XDP_PASS;
+}
+
+/* At TC ingress the VLAN tag is beside the frame; in a test run it is not. */
+SEC("tc")
+int drops_bare_frames(struct __sk_buff *skb)
+{
+	return skb->vlan_present ? TC_ACT_OK : TC_ACT_SHOT;
+}
+
+char LICENSE[] SEC("license") = "GPL";

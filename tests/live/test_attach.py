@@ -1,0 +1,105 @@
+"""Attach: what is refused is named, what is attached is read back, what was attached goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from packetrig.errors import Error
+from packetrig.live import Mode, Wire
+
+pytestmark = pytest.mark.live
+
+XDP_MODES = ("native", "generic")
+
+
+@pytest.mark.parametrize("mode", XDP_MODES)
+def test_an_attached_program_says_where_it_is(wire, xdp, mode):
+    with wire.right.attach(xdp, mode=mode) as attached:
+        assert attached.interface == "right"
+        assert attached.mode is Mode(mode)
+        assert attached.program == "answer_xdp"
+        assert attached.program_id > 0
+
+
+@pytest.mark.parametrize("mode", ["native", "generic", "tc-ingress", "tc-egress"])
+def test_a_detached_program_decides_nothing_any_more(wire, frame, load, mode):
+    shot = frame(1 if Mode(mode).is_xdp else 2)
+    source = load("answer_xdp" if Mode(mode).is_xdp else "answer_tc")
+    with wire.left.attach(source, mode=mode), wire.right.attach(source, mode=mode):
+        assert wire.send(shot) == []
+    assert wire.send(shot) == [shot]
+
+
+def test_a_program_of_an_object_can_be_attached(wire, frame, answers):
+    with answers.load() as every, wire.right.attach(every.programs.answer_xdp):
+        assert wire.send(frame(1)) == []
+
+
+def test_an_object_with_several_programs_asks_which(wire, answers):
+    with (
+        answers.load() as every,
+        pytest.raises(Error, match="several programs"),
+        wire.right.attach(every),
+    ):
+        pass
+
+
+def test_a_program_for_another_hook_is_refused_with_what_fits(wire, tc):
+    with pytest.raises(Error, match=r"answer_tc is a program for tc.*tc-ingress, tc-egress"):
+        wire.right.attach(tc, mode="native").__enter__()
+
+
+def test_an_unknown_mode_is_told_the_known_ones(wire, xdp):
+    with pytest.raises(Error, match="no attach mode named 'offload'; there are: native"):
+        wire.right.attach(xdp, mode="offload").__enter__()
+
+
+def test_what_is_no_program_is_refused(wire):
+    with pytest.raises(Error, match="str cannot be attached"):
+        wire.right.attach("xdp_http").__enter__()
+
+
+@pytest.mark.parametrize("first", XDP_MODES)
+@pytest.mark.parametrize("second", XDP_MODES)
+def test_a_second_xdp_program_is_refused_and_the_first_stays(wire, frame, xdp, first, second):
+    with wire.right.attach(xdp, mode=first):
+        with pytest.raises(Error, match=f"right: attaching answer_xdp .{second}.*detach"):
+            wire.right.attach(xdp, mode=second).__enter__()
+        assert wire.send(frame(1)) == []
+
+
+def test_the_object_may_be_closed_before_the_program_is_detached(wire, frame, answers):
+    loaded = answers.load(program="answer_xdp")
+    with wire.right.attach(loaded):
+        loaded.close()
+        assert wire.send(frame(1)) == []
+    assert wire.send(frame(1)) == [frame(1)]
+
+
+def test_a_program_is_detached_when_the_block_raises(wire, frame, xdp):
+    with pytest.raises(ZeroDivisionError), wire.right.attach(xdp):
+        _ = 1 // 0
+    assert wire.send(frame(1)) == [frame(1)]
+
+
+def test_an_mtu_that_is_too_large_for_the_program_is_named(xdp):
+    with (
+        Wire(mtu=9000) as wide,
+        pytest.raises(Error, match=r"right: attaching answer_xdp \(native\).*MTU"),
+        wide.right.attach(xdp),
+    ):
+        pass
+
+
+def test_an_interface_that_is_gone_is_named(wire, xdp):
+    wire.right.index = 4711
+    with pytest.raises(Error, match=r"right: attaching answer_xdp \(native\)"):
+        wire.right.attach(xdp).__enter__()
+
+
+def test_two_tc_programs_may_share_a_hook(wire, frame, load):
+    with wire.right.attach(load("answer_tc"), mode="tc-ingress"):
+        with wire.right.attach(load("drops_bare_frames"), mode="tc-ingress"):
+            pass
+        assert wire.send(frame(2)) == []
+        assert wire.send(frame(0)) == [frame(0)]

@@ -1,0 +1,71 @@
+"""Smoke: a program on an interface is held to its own test run."""
+
+from __future__ import annotations
+
+import pytest
+
+from packetrig import TC, XDP
+from packetrig.live import Ended, Mode, smoke
+from packetrig.live.smoke import VLAN_IS_BESIDE, ends
+
+pytestmark = pytest.mark.live
+
+HOOKS = [
+    ("native", "answer_xdp"),
+    ("generic", "answer_xdp"),
+    ("tc-ingress", "answer_tc"),
+    ("tc-egress", "answer_tc"),
+]
+
+
+@pytest.mark.parametrize(("mode", "program"), HOOKS)
+def test_every_verdict_ends_where_the_test_run_says(frame, load, mode, program):
+    frames = [frame(answer, stamp=stamp) for answer in range(9) for stamp in (0, 6)]
+    report = smoke(load(program), mode, frames, traffic=False)
+    assert report.holds
+    assert report.sent == 18
+    assert sum(report.ended.values()) == 18
+
+
+@pytest.mark.parametrize(("mode", "program"), HOOKS)
+def test_real_traffic_is_held_to_the_test_run_too(load, mode, program):
+    report = smoke(load(program), mode, [])
+    assert report.holds
+    assert report.sent + report.traffic >= 10
+
+
+def test_frames_that_cannot_be_tried_are_counted_with_their_reason(xdp, frame):
+    report = smoke(xdp, "native", [bytes(9), frame(2), bytes(2000)], traffic=False)
+    assert report.sent == 1
+    assert sum(report.refused.values()) == 2
+    assert any("9 bytes" in reason for reason in report.refused)
+
+
+def test_a_program_with_a_memory_differs_unless_it_is_prepared(load, frame):
+    program = load("only_the_first")
+    remembered = smoke(program, "native", [frame(0), frame(0)], traffic=False)
+    program.renew()
+    prepared = smoke(program, "native", [frame(0), frame(0)], prepare=lambda _: None, traffic=False)
+    assert not remembered.holds
+    assert "should end in stack, ended in nowhere" in str(remembered.differences[0])
+    assert prepared.holds
+
+
+def test_a_difference_that_the_hook_explains_is_told_apart(load, frame):
+    tagged = frame(0)[:12] + b"\x81\x00\x02\x00\x08\x00" + bytes(46)
+    report = smoke(load("drops_bare_frames"), "tc-ingress", [tagged], traffic=False)
+    assert report.holds
+    assert [difference.reason for difference in report.known] == [VLAN_IS_BESIDE]
+
+
+def test_what_a_program_swallows_at_egress_ends_nowhere(load, frame):
+    report = smoke(load("drops_bare_frames"), "tc-egress", [frame(0)], traffic=False)
+    assert report.holds
+    assert report.ended == {"nowhere": 1}
+
+
+def test_illegal_verdicts_have_their_ends_too():
+    assert ends(Mode.NATIVE, 77) is Ended.NOWHERE
+    assert ends(Mode.TC_INGRESS, 77) is Ended.STACK
+    assert ends(Mode.GENERIC, XDP.TX) is Ended.BACK
+    assert ends(Mode.TC_EGRESS, TC.UNSPEC) is Ended.STACK
