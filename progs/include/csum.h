@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Incremental checksums: HC' = ~(~HC + ~m + m'), RFC 1624, equation 3. (The older equation 2 of
+ * RFC 1141 gives 0xffff where the full computation gives 0.) A wrong checksum stays as wrong as it
+ * was, so a broken packet is not made to look whole.
+ */
+#ifndef PROGS_CSUM_H
+#define PROGS_CSUM_H
+
+#include <linux/bpf.h>
+#include <linux/ip.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+enum {
+	ECN_BITS = 0x03, /* the low bits of type of service and of traffic class */
+	DSCP_SHIFT = 2,
+};
+
+static __always_inline __u16 csum_fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* Replaces a 16-bit word in what the checksum covers. Words are taken as they lie in memory. */
+static __always_inline void csum_replace2(__sum16 *check, __be16 from, __be16 to)
+{
+	__u32 sum = (*check ^ 0xffff) + (from ^ 0xffff) + to;
+
+	*check = csum_fold(sum) ^ 0xffff;
+}
+
+/* Replaces a 32-bit word, an IPv4 address for instance. */
+static __always_inline void csum_replace4(__sum16 *check, __be32 from, __be32 to)
+{
+	csum_replace2(check, from >> 16, to >> 16);
+	csum_replace2(check, from & 0xffff, to & 0xffff);
+}
+
+/* Takes one hop off. The caller has made sure that there is more than one left. */
+static __always_inline void ipv4_decrease_ttl(struct iphdr *ip)
+{
+	__be16 from = bpf_htons(ip->ttl << 8 | ip->protocol);
+
+	ip->ttl--;
+	csum_replace2(&ip->check, from, bpf_htons(ip->ttl << 8 | ip->protocol));
+}
+
+/* Sets the 6 bits of DSCP; the two of ECN belong to the end points and stay. */
+static __always_inline void ipv4_set_dscp(struct iphdr *ip, __u8 dscp)
+{
+	__u8 before = ip->tos;
+	__u8 after = dscp << DSCP_SHIFT | (before & ECN_BITS);
+
+	/* The word is version, header length and tos; the upper byte is the same in both. */
+	csum_replace2(&ip->check, bpf_htons(before), bpf_htons(after));
+	ip->tos = after;
+}
+
+#endif
