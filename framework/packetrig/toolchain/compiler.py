@@ -82,18 +82,16 @@ def compile(  # noqa: A001 - toolchain.compile() is what it does
     # Without ".." or linked folders, so that one file has one name from everywhere.
     path = Path(given).parent.resolve() / Path(given).name
     content = _read(path, given)
-    clang = find_clang()
-    command = (
-        str(clang.path),
+    options = (
         *FLAGS,
         *_machine_flags(platform.machine()),
         *_definitions(define or {}),
         *_include_flags(path, include),
         *_absolute(flags),
-        f"-fdebug-compilation-dir={path.parent}",
-        "-c",
-        str(path),
     )
+    clang = find_clang()
+    place = f"-fdebug-compilation-dir={path.parent}"
+    command = (str(clang.path), *options, place, "-c", str(path))
     job = _Job(given, path, clang, command, Cache(folder(os.environ)))
     key = job.key(content)
     built = job.look_up(key)
@@ -124,20 +122,21 @@ class _Job:
         return self._built(*found, cached=True) if found else None
 
     def build(self, key: str, content: bytes) -> Built:
-        for _ in range(3):
-            started = time.time_ns()
-            made, headers, warnings = self._run_clang()
-            manifest = self._manifest(made, headers, warnings)
-            # Who edits a file while clang reads it must not find the old object under the new
-            # content. A header that was only just written is therefore compiled once more.
-            is_final = not any(_changed_since(Path(name), started) for name in headers)
-            if is_final:
-                break
+        # Who edits a file while clang reads it must not find the old object under the new content.
+        # A header that is only just written is therefore compiled a second time, and is good when
+        # it was the same before and after.
+        started = time.time_ns()
+        made, manifest = self._compile()
+        is_final = not any(_changed_since(Path(name), started) for name in manifest.headers)
+        if not is_final:
+            before = manifest.headers
+            made, manifest = self._compile()
+            is_final = manifest.headers == before
         is_final = is_final and digest_of(self.path) == hashlib.sha256(content).hexdigest()
         object_path = self.cache.store(key, manifest, made, is_final=is_final)
         return self._built(manifest, object_path, cached=False)
 
-    def _run_clang(self) -> tuple[bytes, list[str], str]:
+    def _compile(self) -> tuple[bytes, Manifest]:
         with self.cache.scratch() as scratch:
             output, listing = scratch / "out.o", scratch / "out.d"
             extra = ["-MD", "-MF", str(listing), "-o", str(output)]
@@ -152,14 +151,12 @@ class _Job:
                     f"{self.given}: clang wrote no object with {shlex.join(self.command)}; "
                     "leave out flags that ask for other output"
                 ) from e
-        return made, [name for name in files if name != str(self.path)], answer.stderr
-
-    def _manifest(self, made: bytes, headers: list[str], warnings: str) -> Manifest:
-        return Manifest(
+        headers = [name for name in files if name != str(self.path)]
+        return made, Manifest(
             source=str(self.path),
             object=f"{self.path.name.removesuffix('.c').removesuffix('.bpf')}.bpf.o",
             sha256=hashlib.sha256(made).hexdigest(),
-            warnings=warnings,
+            warnings=answer.stderr,
             headers={name: digest_of(Path(name)) or "" for name in headers},
             absent=tuple(_absent(self.path.parent, headers, self._searched())),
         )

@@ -4,7 +4,7 @@ import contextlib
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packetrig._bpf import elf
@@ -133,6 +133,7 @@ def test_truncated_btf_is_refused_wherever_it_is_cut(compiled):
             Btf(raw[:length])
 
 
+@settings(max_examples=40)
 @given(data=st.data())
 def test_damaged_btf_gives_an_error_or_types_and_nothing_else(compiled, data):
     raw = bytearray(elf.sections(compiled)[".BTF"][1])
@@ -142,6 +143,7 @@ def test_damaged_btf_gives_an_error_or_types_and_nothing_else(compiled, data):
         assert len(Btf(bytes(raw)).types) > 0
 
 
+@settings(max_examples=40)
 @given(data=st.data())
 def test_damaged_line_information_gives_an_error_or_lines_and_nothing_else(compiled, btf, data):
     raw = bytearray(elf.sections(compiled)[".BTF.ext"][1])

@@ -5,7 +5,7 @@ import struct
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packetrig._bpf import elf
@@ -95,6 +95,7 @@ def test_a_truncated_object_is_refused_wherever_it_is_cut(compiled):
             elf.sections(compiled[:length])
 
 
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_damaged_object_gives_an_error_or_sections_and_nothing_else(compiled, data):
     raw = bytearray(compiled)
