@@ -39,8 +39,10 @@ class Header(NamedTuple):
 
 
 class Span(NamedTuple):
-    # A checksum to look at: over frame[start:stop], after the pseudo header if there is one.
+    # A checksum to look at, in the field at `at`: over frame[start:stop], after the pseudo header
+    # if there is one.
     field: str
+    at: int
     start: int
     stop: int
     pseudo: bytes
@@ -75,14 +77,16 @@ class Cursor:
     def u16(self, at: int) -> int:
         return int.from_bytes(self.frame[at : at + 2], "big") if at + 2 <= self.end else 0
 
-    def check(self, field: str, at: int, stop: int, protocol: int, *, is_crc: bool = False) -> None:
-        # protocol 0: a checksum without a pseudo header.
+    def check(self, field: str, at: int, where: int, protocol: int = 0) -> None:
+        # From here to the end of the packet. Protocol 0: without a pseudo header.
         if not self.is_complete or (protocol and not self.pseudo):
             return
         pseudo = b""
         if protocol:
-            pseudo = self.pseudo + (stop - at).to_bytes(4, "big") + protocol.to_bytes(4, "big")
-        self.spans.append(Span(field, at, stop, pseudo, is_crc))
+            length = self.end - at
+            pseudo = self.pseudo + length.to_bytes(4, "big") + protocol.to_bytes(4, "big")
+        is_crc = field.startswith("SCTP")
+        self.spans.append(Span(field, at + where, at, self.end, pseudo, is_crc))
 
 
 # What follows: the function that reads it, and where; None at the end of the walk.
@@ -155,7 +159,7 @@ def _ipv4(cursor: Cursor, at: int) -> _Next:
     name = cursor.enter("IP", at, length, is_sane=version == 4 and words >= 5)
     if name is None:
         return None
-    cursor.spans.append(Span(f"{name}.chksum", at, at + length, b"", False))
+    cursor.spans.append(Span(f"{name}.chksum", at + 10, at, at + length, b"", False))
     frame = cursor.frame
     total = cursor.u16(at + 2)
     fragment = cursor.u16(at + 6) & 0x3FFF  # the more-fragments bit and the offset
@@ -258,7 +262,7 @@ def _tcp(cursor: Cursor, at: int) -> _Next:
     words = cursor.u8(at + 12) >> 4
     name = _numbered(cursor, "TCP", at, max(words * 4, 20), is_sane=words >= 5)
     if at + 20 <= cursor.end:
-        cursor.check(f"{name}.chksum", at, cursor.end, 6)
+        cursor.check(f"{name}.chksum", at, 16, 6)
     return None
 
 
@@ -277,10 +281,9 @@ def _udp(cursor: Cursor, at: int) -> _Next:
     if not 8 <= length <= room:
         return None
     cursor.end = at + length
-    if cursor.u16(at + 6):
-        cursor.check(f"{name}.chksum", at, at + length, 17)
-    elif cursor.is_v6 and cursor.is_complete and port not in _TUNNEL_PORTS:
-        cursor.spans.append(Span(f"{name}.chksum", at, at, b"", False))
+    # Zero is "none" over IPv4, and around tunnels; over IPv6 it is checked, and never right.
+    if cursor.u16(at + 6) or (cursor.is_v6 and port not in _TUNNEL_PORTS):
+        cursor.check(f"{name}.chksum", at, 6, 17)
     tunnel = _TUNNEL_PORTS.get(port)
     return (tunnel, at + 8) if tunnel else None
 
@@ -289,15 +292,15 @@ def _sctp(cursor: Cursor, at: int) -> _Next:
     name = cursor.enter("SCTP", at, 12)
     if name:
         # The pseudo header has no part in it, so even a source-routed packet can be checked.
-        cursor.check(f"{name}.chksum", at, cursor.end, 0, is_crc=True)
+        cursor.check(f"{name}.chksum", at, 8)
     return None
 
 
 def _icmp(cursor: Cursor, at: int) -> _Next:
     length = {13: 20, 14: 20, 17: 12, 18: 12}.get(cursor.u8(at), 8)
-    name = cursor.enter("ICMP", at, length)
-    if name:
-        cursor.check(f"{name}.chksum", at, cursor.end, 0)
+    name = _numbered(cursor, "ICMP", at, length)
+    if at + 8 <= cursor.end:
+        cursor.check(f"{name}.chksum", at, 2)
     return None
 
 
@@ -305,15 +308,15 @@ def _igmp(cursor: Cursor, at: int) -> _Next:
     is_third = cursor.u8(at) == 0x22 or (cursor.u8(at) == 0x11 and cursor.end - at >= 12)
     name = cursor.enter("IGMPv3" if is_third else "IGMP", at, 8)
     if name:
-        cursor.check(f"{name}.chksum", at, cursor.end, 0)
+        cursor.check(f"{name}.chksum", at, 2)
     return None
 
 
 def _icmpv6(cursor: Cursor, at: int) -> _Next:
     kind = _ICMPV6.get(cursor.u8(at), ("ICMPv6Unknown", 4))
-    name = cursor.enter(kind[0], at, kind[1])
-    if name:
-        cursor.check(f"{name}.cksum", at, cursor.end, 58)
+    name = _numbered(cursor, kind[0], at, kind[1])
+    if at + 4 <= cursor.end:
+        cursor.check(f"{name}.cksum", at, 2, 58)
     return None
 
 
@@ -325,7 +328,7 @@ def _gre(cursor: Cursor, at: int) -> _Next:
     if name is None or flags & 0x4007:  # source routes and PPTP go another way
         return None
     if flags & 0x8000:
-        cursor.check(f"{name}.chksum", at, cursor.end, 0)
+        cursor.check(f"{name}.chksum", at, 4)
     return (_ether, at + length) if kind == 0x6558 else _ethertype(kind, at + length)
 
 

@@ -7,9 +7,20 @@ layer of the same name is `IP:2`.
 
 from __future__ import annotations
 
-from ._walk import Header, Span, walked
+from ._walk import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Header, Span, walked
 
-__all__ = ["Header", "bad_checksums", "crc32c", "inet_checksum", "payload", "walk"]
+__all__ = [
+    "ETHERTYPE_ARP",
+    "ETHERTYPE_IPV4",
+    "ETHERTYPE_IPV6",
+    "Header",
+    "bad_checksums",
+    "crc32c",
+    "inet_checksum",
+    "payload",
+    "walk",
+    "with_right_checksums",
+]
 
 
 def walk(frame: bytes) -> tuple[Header, ...]:
@@ -73,13 +84,34 @@ def bad_checksums(frame: bytes) -> list[str]:
     return [span.field for span in cursor.spans if not _is_right(cursor.frame, span)]
 
 
-def _is_right(frame: bytes, span: Span) -> bool:
+def with_right_checksums(frame: bytes) -> bytes:
+    """Give the frame with each checksum put right that `bad_checksums` calls wrong."""
+    frame = bytes(frame)
+    for span in reversed(walked(frame).spans):  # the innermost first: the outer ones cover it
+        if _is_right(frame, span):
+            continue
+        size = 4 if span.is_crc else 2
+        zeroed = frame[: span.at] + bytes(size) + frame[span.at + size :]
+        number = _sum(zeroed, span)
+        if not number and span.field.startswith("UDP"):  # zero would say that there is none
+            number = 0xFFFF
+        field = number.to_bytes(size, "little" if span.is_crc else "big")
+        frame = zeroed[: span.at] + field + zeroed[span.at + size :]
+    return frame
+
+
+def _sum(frame: bytes, span: Span) -> int:
     data = frame[span.start : span.stop]
+    return crc32c(data) if span.is_crc else inet_checksum(span.pseudo + data)
+
+
+def _is_right(frame: bytes, span: Span) -> bool:
     if span.is_crc:
-        return crc32c(data[:8] + bytes(4) + data[12:]) == int.from_bytes(data[8:12], "little")
-    if span.stop == span.start:  # a zero that had to be a checksum
+        stated = int.from_bytes(frame[span.at : span.at + 4], "little")
+        return _sum(frame[: span.at] + bytes(4) + frame[span.at + 4 :], span) == stated
+    if frame[span.at : span.at + 2] == b"\0\0" and span.field.startswith("UDP"):
         return False
-    return inet_checksum(span.pseudo + data) == 0
+    return _sum(frame, span) == 0
 
 
 def _crc32c_table() -> tuple[int, ...]:
