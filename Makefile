@@ -1,8 +1,9 @@
 # `make` alone lists the targets. Each does the set-up it needs by itself (see .ci/setup).
 
 BIN := .venv/bin
-PY := framework tests benchmarks conftest.py setup.py
-C := $(wildcard progs/*.[ch] progs/*/*.[ch] framework/packetrig/_bpf/kernel.c)
+PY := framework tests benchmarks fixtures conftest.py setup.py
+C = $(shell find progs tests benchmarks framework -name '*.[ch]' ! -name _kernel.c)
+C_STYLE := --style=file:progs/.clang-format
 WORKERS ?= 2
 ARGS ?=
 
@@ -47,12 +48,12 @@ lint: setup ## Format, lint and types: Python and C
 	@$(BIN)/ruff format --check $(PY)
 	@$(BIN)/ruff check $(PY)
 	@$(BIN)/mypy
-	@$(BIN)/clang-format --dry-run --Werror $(C)
+	@$(BIN)/clang-format $(C_STYLE) --dry-run --Werror $(C)
 
 format: setup ## Put Python and C into the house style
 	@$(BIN)/ruff check --fix-only -q $(PY)
 	@$(BIN)/ruff format $(PY)
-	@$(BIN)/clang-format -i $(C)
+	@$(BIN)/clang-format $(C_STYLE) -i $(C)
 
 docs-check: setup ## Run every example in README.md and docs/
 	@$(BIN)/pytest --bpf-require tests/repo/test_docs.py $(ARGS)
