@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from ._bpf import ffi, lib
 from ._bpf.codec import codec
-from ._bpf.kinds import ARRAYS, HASHES, QUEUES, SLOTS, MapKind
-from .errors import Error, LoadError, MapError, no_such
+from ._bpf.kinds import ARRAYS, HASHES, QUEUES, MapKind
+from .errors import CodecError, Error, LoadError, MapError, no_such
 from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose, encode_global
 from .maps import Map, Maps
 from .program import Program
@@ -126,9 +126,13 @@ class Object:
         for name, entries in state.get("maps", {}).items():
             found = self.maps[name]
             for key, value in entries.items():
-                # TOML's keys are text: an array's index is written as a number in it.
-                is_index = found.kind in ARRAYS or found.kind in SLOTS
-                found[int(key) if is_index and str(key).isdigit() else key] = value
+                # TOML's keys are text, numbers too; only text that is wanted as text stays so.
+                try:
+                    found[int(key) if str(key).isdigit() else key] = value
+                except CodecError:
+                    if not str(key).isdigit():
+                        raise
+                    found[key] = value
         for name, value in state.get("globals", {}).items():
             self.globals[name] = value
 
