@@ -1,0 +1,81 @@
+"""What the wire knows without a kernel: where verdicts end, and which tap hears a frame."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from packetrig import TC, XDP
+from packetrig.errors import Error
+from packetrig.live import Ended, Mode, Trip
+from packetrig.live.smoke import ends
+from packetrig.live.taps import ETH_P_802_2, ETH_P_802_3, _with_tag, protocol_of
+
+MACS = bytes.fromhex("020000000002020000000001")
+
+
+@pytest.mark.parametrize(
+    ("kind", "heard_as"),
+    [
+        (b"\x08\x00\x45\x00", 0x0800),
+        (b"\x86\xdd\x60\x00", 0x86DD),
+        (b"\x81\x00\x00\x05\x08\x06", 0x0806),  # the outermost tag is taken off
+        (b"\x88\xa8\x00\x05\x81\x00\x00\x06\x08\x00", 0x8100),  # an inner one is not
+        (b"\x00\x2e\xaa\xaa\x03", ETH_P_802_2),
+        (b"\x00\x2e\xff\xff\x00", ETH_P_802_3),
+    ],
+)
+def test_a_frame_is_heard_as_its_protocol_behind_the_outermost_tag(kind, heard_as):
+    assert protocol_of(MACS + kind) == heard_as
+
+
+def test_a_tag_that_the_kernel_keeps_aside_is_put_back():
+    bare = MACS + b"\x08\x00" + bytes(46)
+    told = struct.pack("=IIIHHHH", (1 << 4) | (1 << 6), 60, 60, 0, 14, 0x2007, 0x88A8)
+    assert _with_tag(bare, [(263, 8, told)]) == MACS + b"\x88\xa8\x20\x07" + bare[12:]
+
+
+def test_a_frame_without_a_tag_is_left_alone():
+    bare = MACS + b"\x08\x00" + bytes(46)
+    told = struct.pack("=IIIHHHH", 1, 60, 60, 0, 14, 0, 0)
+    assert _with_tag(bare, [(263, 8, told)]) == bare
+
+
+@pytest.mark.parametrize(
+    ("mode", "verdict", "ended"),
+    [
+        (Mode.NATIVE, XDP.PASS, Ended.STACK),
+        (Mode.GENERIC, XDP.TX, Ended.BACK),
+        (Mode.NATIVE, XDP.REDIRECT, Ended.ELSEWHERE),
+        (Mode.NATIVE, XDP.ABORTED, Ended.NOWHERE),
+        (Mode.NATIVE, 77, Ended.NOWHERE),
+        (Mode.TC_INGRESS, TC.OK, Ended.STACK),
+        (Mode.TC_EGRESS, TC.UNSPEC, Ended.STACK),
+        (Mode.TC_EGRESS, TC.SHOT, Ended.NOWHERE),
+        (Mode.TC_INGRESS, TC.REDIRECT, Ended.ELSEWHERE),
+        (Mode.TC_INGRESS, 77, Ended.STACK),
+    ],
+)
+def test_each_verdict_has_its_end(mode, verdict, ended):
+    assert ends(mode, verdict) is ended
+
+
+@pytest.mark.parametrize(
+    ("passed", "returned", "counters", "ended"),
+    [
+        ((b"x",), (), {}, Ended.STACK),
+        ((), (b"x",), {"xdp_tx": 1}, Ended.BACK),
+        ((), (), {"xdp_redirect": 1}, Ended.ELSEWHERE),
+        ((), (), {"xdp_drops": 1}, Ended.NOWHERE),
+    ],
+)
+def test_a_trip_sums_up_what_was_seen(passed, returned, counters, ended):
+    assert Trip(b"x", passed, returned, counters).ended is ended
+
+
+def test_a_mode_is_known_by_its_name():
+    assert Mode.of("tc-egress") is Mode.TC_EGRESS
+    assert Mode.of(Mode.NATIVE) is Mode.NATIVE
+    with pytest.raises(Error, match="there are: native, generic, tc-ingress, tc-egress"):
+        Mode.of("skb")
