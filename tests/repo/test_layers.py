@@ -58,9 +58,11 @@ LAZY = {
     ("packets", "scapy"),
     ("packets", "packetrig.packets"),
     ("spec", "packetrig.objects"),  # Spec.load() makes an Object
-    ("verifier", "packetrig.loaded"),  # what loads also explains why it could not
+    ("cli", "rich"),
+    ("cli", "packetrig"),  # a command loads what it needs, --help nothing
+    ("_packetrig_plugin", "packetrig.testing"),
 }
-UPWARD = {("spec", "objects"), ("verifier", "loaded")}
+UPWARD = {("spec", "objects")}
 
 
 def module_of(path: Path) -> str:

@@ -49,17 +49,22 @@ def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    lines = (function.end_lineno or 0) - function.lineno + 1
+    return lines - len((ast.get_docstring(function, clean=False) or "").splitlines())
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_a_module_is_under_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) < 400
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
-def test_a_function_is_under_50_lines(path: Path) -> None:
+def test_a_function_is_under_50_lines_without_its_docstring(path: Path) -> None:
     long = {
         f"{each.name} (line {each.lineno})": lines
         for each in functions(ast.parse(path.read_text()))
-        if (lines := (each.end_lineno or 0) - each.lineno + 1) >= 50
+        if (lines := length(each)) >= 50
     }
 
     assert long == {}
@@ -111,11 +116,13 @@ def test_a_source_names_its_licence_first(path: Path) -> None:
 def test_a_program_has_the_stem_of_its_file_as_entry_and_a_licence(path: Path) -> None:
     text = path.read_text()
     stem = path.name.removesuffix(".bpf.c")
+    twin = re.search(r'^#include "\.\./(\w+)\.bpf\.c"$', text, re.MULTILINE)
 
     assert path.name.endswith(".bpf.c")
-    assert re.search(rf"^(int|SEC\(.*\) int|SEC\(.*\)\nint) {stem}\(", text, re.MULTILINE) or (
-        path.parent.name in ("faulty", "rejected")
-    )
+    if twin and path.parent.name == "faulty":  # the program itself, with one part put in its place
+        assert stem.startswith(f"{twin[1]}_")
+        return
+    assert re.search(rf"\bint {stem}\(|^BPF_PROG\({stem}\b", text, re.MULTILINE)
     assert re.search(r'^char LICENSE\[\] SEC\("license"\) = "', text, re.MULTILINE)
 
 
