@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unittest.mock import ANY as ANY
 
     from . import live as live
+    from . import packets as packets
     from .belt import Belt as Belt
     from .belt import belt as belt
     from .checks import check as check
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ANY": "unittest.mock",
     "live": ".live",
+    "packets": ".packets",
     "strategies": ".packets.strategies",
     **dict.fromkeys(("Belt", "belt"), ".belt"),
     "check": ".checks",
@@ -93,7 +95,7 @@ _HOMES = {
     **dict.fromkeys(("fixture", "table"), ".testing"),
     **dict.fromkeys(("CGROUP", "FLOW", "LWT", "NF", "SK", "TC", "XDP"), ".verdicts"),
 }
-_MODULES = {"live", "strategies"}
+_MODULES = {"live", "packets", "strategies"}
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605  # the one list of public names
 
