@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ._bpf import Namespace, denied, ffi, lib, strerror
+from ._bpf import Entered, Namespace, denied, ffi, lib, strerror
 from ._bpf.codec import codec
 from ._bpf.kinds import PROGRAM_KINDS, XDP_HAS_FRAGS, MapKind
 from ._bpf.libbpf import Opened, OpenMap, OpenProgram
@@ -96,6 +96,8 @@ class Loaded:
         self.images: dict[str, bytes] = {}
         self.section_fds: dict[str, int] = {}
         self.readers: dict[str, Any] = {}
+        # Events that were taken from a buffer and not yet handed to the user.
+        self.unread: dict[str, list[bytes]] = {}
         started = time.perf_counter_ns()
         self.opened = Opened(spec.data, spec.name)
         try:
@@ -240,8 +242,13 @@ class OwnNetns:
             self._own = Namespace()
         return self._own.fileno()
 
+    def entered(self) -> Entered:
+        """Enter the namespace with the calling thread, for the length of a with block."""
+        return Entered(self.fileno())
+
     @property
     def is_given(self) -> bool:
+        """Tell whether the namespace came from outside."""
         return self._given is not None
 
     def close(self) -> None:

@@ -217,7 +217,8 @@ class Map(MutableMapping[Any, Any]):
             while self._pop() is not None:
                 pass
         elif self.kind in EVENTS:
-            self.read()
+            lib.pr_records_read(self._owner.loaded.reader(self.name))
+            self._owner.loaded.unread.pop(self.name, None)
         elif self.kind in SLOTS:
             for key in self.raw_items():
                 lib.bpf_map_delete_elem(self.fd, key)
@@ -286,7 +287,8 @@ class Map(MutableMapping[Any, Any]):
                 in BTF when a global points to it: `const struct event *unused_event;`.
 
         Raises:
-            MapError: Events were lost because the buffer was full; their number is told.
+            MapError: A perf buffer was full and lost events; their number is told. A full ring
+                buffer loses nothing in silence: the program's own call fails.
         """
         self._check_kind(EVENTS, "read()")
         reader = self._owner.loaded.reader(self.name)
@@ -295,16 +297,17 @@ class Map(MutableMapping[Any, Any]):
         if error < 0:
             raise self._refused("reading its events", -error)
         raw = bytes(ffi.buffer(reader.data, reader.used)) if reader.used else b""
-        if reader.lost > lost_before:
-            raise MapError(
-                f"{self.name}: {reader.lost - lost_before} events were lost, the buffer was full; "
-                "read() more often"
-            )
-        events, at = [], 0
+        events, at = self._owner.loaded.unread.setdefault(self.name, []), 0
         while at < len(raw):
             size = struct.unpack_from("=I", raw, at + 4)[0]
             events.append(raw[at + 8 : at + 8 + size])
             at += 8 + size
+        if reader.lost > lost_before:
+            raise MapError(
+                f"{self.name}: {reader.lost - lost_before} events were lost, the buffer was full; "
+                "read() more often (what did arrive is there at the next read)"
+            )
+        del self._owner.loaded.unread[self.name]
         return [record_codec(self._owner.spec.btf, record, len(e))(e) for e in events]
 
     def new_inner(self) -> Map:

@@ -44,6 +44,8 @@ class Program:
     def __init__(self, owner: Object, name: str) -> None:
         self.owner = owner
         self.name = name
+        # What it answered last, for whoever reports on a failed test.
+        self.last: Run | Runs | None = None
         loaded = owner.loaded
         self.kind = loaded.kinds[name]
         self.section = owner.spec.programs[name].section
@@ -54,7 +56,7 @@ class Program:
         self._is_skb = self.kind in refusals.SKB_KINDS
         # An skb's context is always given: what the program wrote into mark or cb comes back in it.
         # XDP's only where the program may move the metadata, which then comes before the frame.
-        self._needs_context = self.kind == "xdp" and _ADJUST_META in owner.spec.helpers
+        self._needs_context = self.kind == "xdp" and _ADJUST_META in owner.spec.helpers_of(name)
         size = layout.size if layout and (self._is_skb or self._needs_context) else 0
         self._out = ffi.new("char[]", OUTPUT_ROOM)
         self._runner = ffi.new("struct pr_runner *")
@@ -140,7 +142,7 @@ class Program:
             raise self._refused(-error, packet)
         retval = runner.retval
         size = self._context_size
-        return _new(
+        self.last = run = _new(
             Run,
             (
                 self._verdicts.get(retval, retval),
@@ -152,6 +154,7 @@ class Program:
                 _buffer(runner.ctx_out, size)[:] if size else b"",
             ),
         )
+        return run
 
     def _run_slowly(
         self, frame: bytes, ctx: Mapping[str, Any] | bytes | None, meta: bytes, repeat: int
@@ -174,7 +177,8 @@ class Program:
         runner.ctx_in_size = len(raw)
         # A syscall program's result is written into its context; asking for another is refused.
         runner.ctx_out_size = 0 if self.kind in ("syscall", "raw_tracepoint") else len(raw)
-        runner.repeat = 0 if self.kind == "raw_tracepoint" else repeat
+        # Raw tracepoint and syscall programs are refused with any repeat, 1 included.
+        runner.repeat = 0 if self.kind in refusals.FRAMELESS and repeat == 1 else repeat
         runner.out_capacity = 0 if self.kind in refusals.FRAMELESS else OUTPUT_ROOM
         self.owner.loaded.is_dirty = True
         try:
@@ -192,8 +196,12 @@ class Program:
             runner.out_capacity = OUTPUT_ROOM
         if self.kind == "flow_dissector":
             # What comes out is not a frame: it is struct bpf_flow_keys.
-            return Run(self._verdict(runner.retval), frame, frame, runner.duration, self, b"", out)
-        return made(self, runner.retval, out, frame, runner.duration, context)
+            verdict = self._verdict(runner.retval)
+            run = Run(verdict, frame, frame, runner.duration, self, b"", out)
+        else:
+            run = made(self, runner.retval, out, frame, runner.duration, context)
+        self.last = run
+        return run
 
     def _verdict(self, retval: int) -> Any:
         return self._verdicts.get(retval, retval)
@@ -254,6 +262,7 @@ class Program:
             )
             if error:
                 raise self._refused_in_batch(-error, given, batch.done)
+        self.last = runs
         return runs
 
     def _refused_in_batch(self, error: int, frames: list[bytes], number: int) -> Exception:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .objects import Object
 
 _CALL = 0x85
+_TAIL_CALL = 12
 _EXECUTABLE = 4
 
 
@@ -36,6 +37,7 @@ class ProgramSpec:
     section: str
     kind: str | None
     instructions: int
+    helpers: frozenset[int] = frozenset()
 
     @property
     def has_frags(self) -> bool:
@@ -141,8 +143,10 @@ class Spec:
                     if p.type
                     else kind_of_section(p.section),
                     p.instructions,
+                    _called(p.code()),
                 )
                 for p in opened.programs()
+                if p.section != ".text"  # functions for others to call
             }
             found = list(opened.maps())
             maps = {m.name: _map_spec(m) for m in found if not m.is_internal}
@@ -176,13 +180,16 @@ class Spec:
     @cached_property
     def helpers(self) -> frozenset[int]:
         """Return the numbers of the helpers that any code of the object calls."""
-        called = set()
-        for section, data in self.sections.values():
-            if section.flags & _EXECUTABLE:
-                for at in range(0, len(data) - 7, 8):
-                    if data[at] == _CALL and data[at + 1] >> 4 == 0:
-                        called.add(struct.unpack_from("=i", data, at + 4)[0])
-        return frozenset(called)
+        code = (data for section, data in self.sections.values() if section.flags & _EXECUTABLE)
+        return frozenset().union(*map(_called, code))
+
+    def helpers_of(self, program: str) -> frozenset[int]:
+        """Return the helpers that a program may call, in functions and after tail calls too."""
+        own = self.programs[program].helpers
+        if _TAIL_CALL in own:
+            return self.helpers
+        shared = self.sections.get(".text")
+        return own | _called(shared[1]) if shared else own
 
     def load(
         self,
@@ -244,6 +251,15 @@ def build(
         source=source,
         warnings=built.warnings,
         command=tuple(built.command),
+    )
+
+
+def _called(code: bytes) -> frozenset[int]:
+    """Read the numbers of the helpers that code calls: opcode CALL with source register 0."""
+    return frozenset(
+        struct.unpack_from("=i", code, at + 4)[0]
+        for at in range(0, len(code) - 7, 8)
+        if code[at] == _CALL and code[at + 1] >> 4 == 0
     )
 
 

@@ -29,6 +29,11 @@ class OpenProgram:
     attach: int
     instructions: int
 
+    def code(self) -> bytes:
+        """Return the instructions, not yet relocated."""
+        insns = lib.bpf_program__insns(self.handle)
+        return bytes(ffi.buffer(ffi.cast("char *", insns), self.instructions * 8))
+
 
 @dataclass(frozen=True, slots=True)
 class OpenMap:

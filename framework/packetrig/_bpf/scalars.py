@@ -49,6 +49,8 @@ def _number(value: object, name: str, low: int, high: int, *, order: str, size: 
 
 
 def int_codec(name: str, size: int, order: str, *, is_signed: bool) -> Codec:
+    if not 0 < size <= 16:
+        raise CodecError(f"damaged BTF: {name} is a number of {size} bytes")
     low, high = _limits(size, is_signed=is_signed)
 
     def lower(value: Any) -> int:
@@ -59,8 +61,6 @@ def int_codec(name: str, size: int, order: str, *, is_signed: bool) -> Codec:
     if size in LETTERS:
         letter = LETTERS[size]
         return Codec(name, size, letter.lower() if is_signed else letter, order, lower)
-    if not size:
-        raise CodecError(f"damaged BTF: {name} has no size")
     # __int128, and whatever may come.
     byte_order = "little" if order == "<" else "big"
 

@@ -1,0 +1,287 @@
+"""Recorded traffic through a program: one event a packet, and the verdicts that are expected."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import packets, refusals
+from .errors import CaptureError, CodecError, Error, InputRefused, MapError, NoSuchName, NotFound
+from .objects import Object
+from .packets.pcap import Record
+from .program import Program
+from .run import Run
+from .spec import Spec
+from .verdicts import Verdict
+
+# One call of the C loop: its results wait in memory until they are looked at.
+_BATCH = 1024
+# Ethernet and IPv6: an skb of less may be refused, depending on the kernel and what it holds.
+_SURE = 54
+
+_REPEATED = re.compile(r"(\w+)(?:\*([1-9]\d{0,8}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Tell what became of one packet of a capture.
+
+    `run` is what the program answered, or None: then `refusal` says why the kernel was not given
+    the frame, and nothing was tested. `other` and `other_refusal` are the same of the program that
+    it is compared with.
+    """
+
+    number: int
+    record: Record
+    run: Run | None
+    refusal: str = ""
+    other: Run | None = None
+    other_refusal: str = ""
+
+    @property
+    def is_tested(self) -> bool:
+        """Tell whether the program saw the frame."""
+        return self.run is not None
+
+    @property
+    def differs(self) -> bool:
+        """Tell whether the two programs did not do the same: verdict, bytes, metadata, context."""
+        if self.other is None and not self.other_refusal:
+            return False
+        return self.run != self.other
+
+    @property
+    def differences(self) -> dict[str, tuple[Any, Any]]:
+        """Name what differs: {"verdict": (XDP.DROP, XDP.PASS), "IP.ttl": (63, 62)}."""
+        if not self.differs:
+            return {}
+        if self.run is None or self.other is None:
+            one = self.run.verdict if self.run else f"refused ({self.refusal})"
+            two = self.other.verdict if self.other else f"refused ({self.other_refusal})"
+            return {"verdict": (one, two)}
+        found: dict[str, tuple[Any, Any]] = {}
+        if self.run.verdict != self.other.verdict:
+            found["verdict"] = (self.run.verdict, self.other.verdict)
+        found |= packets.explain.changes(self.run.data, self.other.data)
+        if self.run.metadata != self.other.metadata:
+            found["metadata"] = (self.run.metadata, self.other.metadata)
+        return found or {"context": (self.run.context, self.other.context)}
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Hold the state that maps and globals have before the first packet.
+
+        format = 1
+        [globals]
+        port = 80
+        [maps.allowed]
+        "/index.html" = 1
+
+    `const volatile` globals are among them: they are set when the object is loaded.
+    """
+
+    maps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    globals: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+
+    @classmethod
+    def read(cls, path: str | Path) -> Setup:
+        """Read a set-up file.
+
+        Raises:
+            NotFound: There is no such file.
+            Error: It is not TOML, or has other parts than `maps` and `globals`.
+        """
+        path = Path(path)
+        parts = _toml(path, "set-up file")
+        for name, part in parts.items():
+            if name not in ("format", "maps", "globals"):
+                raise Error(f"{path}: unknown part '{name}'; a set-up has format, maps, globals")
+            if name != "format" and not isinstance(part, dict):
+                raise Error(f"{path}: {name} is no table: write [{name}]")
+        if parts.get("format", 1) != 1:
+            raise Error(f"{path}: format {parts['format']!r} is not known; this packetrig reads 1")
+        maps = parts.get("maps", {})
+        for name, entries in maps.items():
+            if not isinstance(entries, dict):
+                raise Error(f"{path}: maps.{name} is no table: write [maps.{name}], key = value")
+        return cls(maps, parts.get("globals", {}), path)
+
+    def load(
+        self,
+        spec: Spec,
+        *,
+        program: str | None = None,
+        kind: str | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> Object:
+        """Load an object in this state; `values` of globals go before those of the file."""
+        try:
+            loaded = spec.load(program=program, kind=kind, **{**self.globals, **(values or {})})
+        except (NoSuchName, CodecError) as e:
+            raise self._blamed(e) from e
+        try:
+            self.put(loaded)
+        except BaseException:
+            loaded.close()
+            raise
+        return loaded
+
+    def put(self, loaded: Object) -> None:
+        """Fill the maps of an object that was just loaded or renewed."""
+        try:
+            loaded.put({"maps": self.maps})
+        except (NoSuchName, CodecError, MapError) as e:
+            raise self._blamed(e) from e
+
+    def _blamed(self, e: Error) -> Error:
+        return Error(f"{self.path}: {e}") if self.path else e
+
+
+def replay(
+    program: Program,
+    records: Iterable[Record],
+    *,
+    against: Program | None = None,
+    renew: bool = False,
+    setup: Setup | None = None,
+) -> Iterator[Replayed]:
+    """Run a program on the packets of a capture, in their order, and yield what became of each.
+
+    Maps keep their state from one packet to the next, as they do on an interface. A frame that
+    cannot be given to the program is yielded with the reason, never left out, never an error.
+
+    Args:
+        against: Another program that gets the same packets, each with its own maps.
+        renew: Give every packet the object as it was loaded, with `setup` put in again.
+        setup: What `renew` puts in; before the first packet it is there already (`Setup.load`).
+    """
+    if renew:
+        yield from (_alone(program, record, against, setup or Setup()) for record in records)
+        return
+    for batch in _batches(records):
+        frames = [record.data for record in batch]
+        answers = _answers(program, frames)
+        others = _answers(against, frames) if against else itertools.repeat((None, ""))
+        for record, mine, its in zip(batch, answers, others, strict=False):
+            yield Replayed(record.number, record, *mine, *its)
+
+
+def _alone(program: Program, record: Record, against: Program | None, setup: Setup) -> Replayed:
+    found: list[tuple[Run | None, str]] = []
+    for each in (program, against):
+        if each is None:
+            found.append((None, ""))
+            continue
+        each.owner.renew()
+        setup.put(each.owner)
+        found.append(_answer(each, record.data))
+    return Replayed(record.number, record, *found[0], *found[1])
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    each = iter(records)
+    while batch := list(itertools.islice(each, _BATCH)):
+        yield batch
+
+
+def _answers(program: Program, frames: list[bytes]) -> Iterator[tuple[Run | None, str]]:
+    # Frames that the kernel surely takes go through the loop in C. A refusal in its middle would
+    # lose the answers before it, so each doubtful one goes alone.
+    for sure, group in itertools.groupby(frames, key=lambda frame: _is_sure(program, len(frame))):
+        if sure:
+            yield from ((run, "") for run in program.run_many(group))
+        else:
+            yield from (_answer(program, frame) for frame in group)
+
+
+def _answer(program: Program, frame: bytes) -> tuple[Run | None, str]:
+    try:
+        return program.run(frame), ""
+    except InputRefused as e:
+        return None, str(e).removeprefix(f"{program.name}: ")
+
+
+def _is_sure(program: Program, size: int) -> bool:
+    if program.kind == "xdp":
+        return not refusals.before("xdp", size, has_frags=program.has_frags)
+    if program.kind not in refusals.SKB_KINDS:
+        return False
+    return _SURE < size <= refusals.limits().skb_most
+
+
+def name_of(verdict: int) -> str:
+    """Name a verdict as expectations write it: "PASS"; one without a name by its number."""
+    return verdict.name if isinstance(verdict, Verdict) else str(int(verdict))
+
+
+def expected(text: str) -> tuple[str, ...]:
+    """Read verdicts that were written run by run: "PASS*7 DROP" is seven PASS and one DROP.
+
+    Raises:
+        CaptureError: A word is none of NAME and NAME*n.
+    """
+    names: list[str] = []
+    for word in text.split():
+        found = _REPEATED.fullmatch(word)
+        if found is None:
+            raise CaptureError(f"'{word}' is no verdict: write PASS, or PASS*7 for seven in a row")
+        names += [found[1]] * int(found[2] or 1)
+    return tuple(names)
+
+
+def run_lengths(names: Iterable[str]) -> str:
+    """Write verdicts run by run, as `expected()` reads them."""
+    groups = ((name, len(list(group))) for name, group in itertools.groupby(names))
+    return " ".join(name if count == 1 else f"{name}*{count}" for name, count in groups)
+
+
+def expectations(capture: Path) -> Mapping[str, tuple[str, ...]]:
+    """Read, from the TOML file beside a capture, what each program should say to its packets.
+
+    Without such a file nothing is expected. With one, it must be of this very capture.
+
+    Raises:
+        CaptureError: The file is broken, of a newer format, or belongs to other packets.
+    """
+    beside = capture.with_suffix(".toml")
+    if not beside.exists():
+        return {}
+    parts = _toml(beside, "expectations")
+    if parts.get("format") != 1:
+        raise CaptureError(
+            f"{beside}: format {parts.get('format')!r} is not known; this packetrig reads 1"
+        )
+    digest = hashlib.sha256(capture.read_bytes()).hexdigest()
+    if parts.get("sha256", digest) != digest:
+        raise CaptureError(f"{beside}: it describes another {capture.name}: their hashes differ")
+    count = parts.get("packets")
+    found = {}
+    for program, text in parts.get("verdicts", {}).items():
+        try:
+            found[program] = expected(str(text))
+        except CaptureError as e:
+            raise CaptureError(f"{beside}: verdicts.{program}: {e}") from e
+        if count is not None and len(found[program]) != count:
+            raise CaptureError(
+                f"{beside}: verdicts.{program}: {len(found[program])} verdicts for {count} packets"
+            )
+    return found
+
+
+def _toml(path: Path, what: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as e:
+        raise NotFound(f"{path}: there is no such {what}") from e
+    except OSError as e:
+        raise Error(f"{path}: cannot be read: {(e.strerror or str(e)).lower()}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise Error(f"{path}: is not TOML: {str(e)[:1].lower()}{str(e)[1:]}") from e

@@ -1,0 +1,137 @@
+"""The kinds besides XDP and TC that the kernel's test run serves, and what is odd about each."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+import packetrig
+from packetrig import CGROUP, FLOW, LWT, NF, SK, InputRefused, Object, Unsupported
+
+Load = Callable[..., Object]
+MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
+UDP4 = bytes(Ether(**MACS) / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=7, dport=53) / b"hello")
+UDP6 = bytes(Ether(**MACS) / IPv6(src="2001:db8::1", dst="2001:db8::2") / UDP(sport=7, dport=53))
+
+
+def test_a_socket_filter_answers_with_a_length_and_sees_no_ethernet(load: Load) -> None:
+    rig = load('SEC("socket") int keep(struct __sk_buff *skb) { return skb->len; }')
+
+    run = rig.run(UDP4)
+
+    assert run.verdict == len(UDP4) - 14
+    assert run.data == bytes(14) + UDP4[14:], "documented: the header comes back as zeros"
+
+
+@pytest.mark.parametrize("verdict", [0, 1])
+def test_a_cgroup_program_answers_drop_or_pass(load: Load, verdict: int) -> None:
+    rig = load(f'SEC("cgroup_skb/ingress") int gate(struct __sk_buff *skb) {{ return {verdict}; }}')
+
+    assert rig.run(UDP4).verdict is CGROUP(verdict)
+    assert rig.run_many([UDP4, UDP6]).verdicts == [CGROUP(verdict)] * 2
+
+
+@pytest.mark.parametrize("kind", ["lwt_in", "lwt_out", "lwt_xmit"])
+def test_a_lightweight_tunnel_program_runs(load: Load, kind: str) -> None:
+    rig = load(
+        f'SEC("{kind}") int tunnel(struct __sk_buff *skb) {{ return skb->len == 33 ? 2 : 0; }}'
+    )
+
+    assert rig.program.kind == kind
+    assert rig.run(UDP4).verdict is LWT.DROP
+    assert rig.run(UDP4 + b"x").verdict is LWT.OK
+
+
+def test_a_flow_dissector_s_answer_is_the_flow(load: Load) -> None:
+    rig = load(
+        """
+        SEC("flow_dissector") int dissect(struct __sk_buff *skb)
+        {
+            struct bpf_flow_keys *keys = skb->flow_keys;
+            keys->ip_proto = 17;
+            keys->thoff = keys->nhoff + 20;
+            return 0;
+        }
+        """
+    )
+
+    run = rig.run(UDP4)
+
+    assert run.verdict is FLOW.OK
+    assert (run.context.nhoff, run.context.thoff, run.context.ip_proto) == (14, 34, 17)
+    assert run.data == UDP4
+    assert rig.run(UDP4, ctx={"flags": 1}).context.flags == 1
+    with pytest.raises(InputRefused, match="flags=8"):
+        rig.run(UDP4, ctx={"flags": 8})
+
+
+def test_sk_lookup_takes_a_context_and_no_frame(load: Load) -> None:
+    rig = load(
+        'SEC("sk_lookup") int pick(struct bpf_sk_lookup *ctx) '
+        "{ return ctx->local_port == 80 ? SK_PASS : SK_DROP; }"
+    )
+    ctx = {"family": 2, "protocol": 6, "local_port": 80}
+
+    assert rig.run(b"", ctx=ctx).verdict is SK.PASS
+    assert rig.run(b"", ctx={**ctx, "local_port": 81}).verdict is SK.DROP
+    with pytest.raises(InputRefused, match="takes no frame"):
+        rig.run(UDP4, ctx=ctx)
+    with pytest.raises(InputRefused, match="local_port=65536"):
+        rig.run(b"", ctx={**ctx, "local_port": 65536})
+    with pytest.raises(InputRefused, match="cookie"):
+        rig.run(b"", ctx={**ctx, "cookie": 5})
+    with pytest.raises(Unsupported, match="one run"):
+        rig.run_many([b""])
+
+
+def test_a_syscall_program_writes_into_its_context(load: Load) -> None:
+    rig = load(
+        """
+        SEC("syscall") int add(struct { unsigned int a, b, sum; } *args)
+        {
+            args->sum = args->a + args->b;
+            return 7;
+        }
+        """
+    )
+
+    run = rig.run(b"", ctx=struct.pack("=3I", 40, 2, 0))
+
+    assert run.verdict == 7
+    assert struct.unpack("=3I", run.context) == (40, 2, 42)
+
+
+def test_a_raw_tracepoint_program_takes_its_arguments_as_bytes(load: Load) -> None:
+    rig = load(
+        'SEC("raw_tp/packetrig") int trace(struct bpf_raw_tracepoint_args *ctx) '
+        "{ return ctx->args[0] + ctx->args[1]; }"
+    )
+
+    assert rig.run(b"", ctx=struct.pack("=2Q", 40, 2)).verdict == 42
+    with pytest.raises(InputRefused, match="ctx as bytes"):
+        rig.run(b"", ctx={"args": 1})
+
+
+def test_a_netfilter_program_takes_the_packet_without_ethernet(load: Load) -> None:
+    rig = load('SEC("prog") int hook(void *ctx) { return 1; }', kind="netfilter")
+
+    # Without a context the hook is LOCAL_OUT: the frame begins with the IP header.
+    assert rig.run(UDP4[14:]).verdict is NF.ACCEPT
+
+
+def test_a_kind_without_a_test_run_is_unsupported_by_name(load: Load) -> None:
+    rig = load('SEC("cgroup/connect4") int refuse(struct bpf_sock_addr *ctx) { return 0; }')
+
+    assert rig.program.kind == "cgroup_sock_addr"
+    with pytest.raises(Unsupported, match="running cgroup_sock_addr programs"):
+        rig.run(UDP4)
+
+
+def test_what_the_verifier_forbids_a_kind_is_a_verifier_error(load: Load) -> None:
+    with pytest.raises(packetrig.VerifierError, match="R0"):
+        load('SEC("cgroup_skb/ingress") int gate(struct __sk_buff *skb) { return 5; }')
