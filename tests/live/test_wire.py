@@ -224,6 +224,17 @@ def test_a_killed_process_leaves_nothing_behind():
     assert any(not _program_exists(number) for _ in range(1_000_000))
 
 
+@pytest.mark.slow  # it starts another interpreter
+@pytest.mark.parametrize("capability", ["sys_admin", "net_admin", "net_raw"])
+def test_a_missing_capability_is_named(capability):
+    code = "from packetrig.live import Wire; Wire().__enter__()"
+    without = ["setpriv", "--bounding-set", f"-{capability}", sys.executable, "-c", code]
+    done = subprocess.run(without, capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("packetrig.errors.PermissionDenied: ")
+    assert f"CAP_{capability.upper()}" in last
+
+
 def _open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 

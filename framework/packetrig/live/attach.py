@@ -12,17 +12,17 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from ..errors import Error, PermissionDenied, Unsupported
+from ..errors import Error, Unsupported
 from .namespace import Namespace
+from .rtnl import netlink
 
 
 class Mode(Enum):
@@ -152,27 +152,8 @@ def attached(place: Place, source: Any, mode: Mode | str) -> Iterator[Attached]:
         os.close(fd)
 
 
-@contextmanager
-def _netlink(place: Place, what: str) -> Iterator[Any]:
-    # A netlink socket belongs to the namespace, and pyroute2's to the thread, that opened it:
-    # it is opened where it is used (1 ms).
-    try:
-        with place.namespace.inside(), IPRoute(ext_ack=True) as route:
-            yield route
-    except NetlinkError as e:
-        raise _explained(e, place, what) from e
-
-
-def _explained(e: NetlinkError, place: Place, what: str) -> Error:
-    head = f"{place.name}: {what}"
-    if e.code in (errno.EPERM, errno.EACCES):
-        return PermissionDenied(
-            f"{head}: not permitted; run it as root or grant CAP_NET_ADMIN",
-            capability="CAP_NET_ADMIN",
-        )
-    said = str(e.args[1] if len(e.args) > 1 else "") or os.strerror(e.code)
-    hint = _HINTS.get(e.code)
-    return Error(f"{head}: {said}" + (f" ({hint})" if hint else ""))
+def _netlink(place: Place, what: str) -> AbstractContextManager[Any]:
+    return netlink(place.namespace, f"{place.name}: {what}", hints=_HINTS)
 
 
 @contextmanager

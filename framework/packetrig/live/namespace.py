@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import _bpf
-from ..errors import Error, ToolMissing
+from ..errors import Error, PermissionDenied, ToolMissing
 
 # /proc/sys/net shows the namespace of the thread that opens it, so these are written from inside.
 _IPV6_OFF = "ipv6/conf/default/disable_ipv6"
@@ -34,7 +34,13 @@ class Namespace:
     __slots__ = ("_own",)
 
     def __init__(self) -> None:
-        self._own = _bpf.Namespace()
+        try:
+            self._own = _bpf.Namespace()
+        except PermissionDenied as e:
+            raise PermissionDenied(
+                "making a network namespace: not permitted; run it as root or grant CAP_SYS_ADMIN",
+                capability="CAP_SYS_ADMIN",
+            ) from e
 
     @property
     def fd(self) -> int:

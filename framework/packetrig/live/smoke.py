@@ -131,6 +131,17 @@ def smoke(
         begin()
         compared, more = _talked(source, mode, begin)
         found += more
+    return _report(source, mode, pairs, refused, compared, found)
+
+
+def _report(
+    source: Any,
+    mode: Mode,
+    pairs: Sequence[tuple[_Expected, Trip]],
+    refused: Mapping[str, int],
+    traffic: int,
+    found: Sequence[Difference],
+) -> SmokeReport:
     unexplained = [d for d in found if not d.reason]
     return SmokeReport(
         program=program_of(source).name,
@@ -138,7 +149,7 @@ def smoke(
         sent=len(pairs),
         ended=dict(Counter(trip.ended.value for _, trip in pairs)),
         refused=dict(refused),
-        traffic=compared,
+        traffic=traffic,
         differing=len(unexplained),
         differences=tuple(unexplained[:SHOWN]),
         known=tuple([d for d in found if d.reason][:SHOWN]),

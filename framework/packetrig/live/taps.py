@@ -15,6 +15,8 @@ import struct
 import threading
 from collections.abc import Iterable, Sequence
 
+from ..errors import PermissionDenied, Unsupported
+
 ETH_P_ALL = 0x0003
 ETH_P_802_2 = 0x0004
 ETH_P_802_3 = 0x0001
@@ -34,6 +36,18 @@ _SO_TIMESTAMPNS = 35  # SO_TIMESTAMPNS_OLD: struct timespec of longs (asm-generi
 _TIMESPEC = struct.Struct("@ll")
 
 
+def _packet_socket() -> socket.socket:
+    try:
+        return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    except PermissionError as e:
+        raise PermissionDenied(
+            "listening on an interface: not permitted; run it as root or grant CAP_NET_RAW",
+            capability="CAP_NET_RAW",
+        ) from e
+    except OSError as e:
+        raise Unsupported("packet sockets (AF_PACKET)", e.strerror or "") from e
+
+
 class Tap:
     """Listen on one interface for one protocol, or for all of them.
 
@@ -44,7 +58,7 @@ class Tap:
 
     def __init__(self, interface: str, protocol: int = ETH_P_ALL, *, outgoing: bool = False):
         # Opened for no protocol, bound with one: nothing arrives from other interfaces between.
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        sock = _packet_socket()
         self.socket = sock
         try:
             sock.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
@@ -129,7 +143,7 @@ class Barrier:
     FRAME = bytes(12) + PROTOCOL.to_bytes(2, "big") + bytes(46)
 
     def __init__(self) -> None:
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        sock = _packet_socket()
         sock.bind(("lo", self.PROTOCOL))
         self._sock = sock
 

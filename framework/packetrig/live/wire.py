@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
-from pyroute2 import IPRoute
-
 from .. import packets
 from ..errors import Error, InputRefused
 from .attach import Attached, Mode, Place, attached
 from .ethtool import Counters, switch
 from .namespace import Namespace
+from .rtnl import netlink
 from .taps import ETH_P_ALL, USUAL_PROTOCOLS, VLAN, Barrier, Tap, close_all, protocol_of
 from .trip import Trip
 
 _IFA_F_NODAD = 0x02
+_NO_VETH = {errno.EOPNOTSUPP: "this kernel has no veth: load the module, or enable CONFIG_VETH"}
 _DEADLINE = 2.0  # seconds until a frame that was sent and did not arrive is an Error
 
 
@@ -73,12 +73,12 @@ class End:
         With `check`, IPv6 first asks whether another has it, as it does on a real network.
         """
         flags = _IFA_F_NODAD if ":" in address and not check else 0
-        with self.namespace.inside(), IPRoute(ext_ack=True) as route:
+        with netlink(self.namespace, f"{self.name}: the address {address}") as route:
             route.addr("add", index=self.index, address=address, prefixlen=prefix, flags=flags)
 
     def meet(self, address: str, mac: str) -> None:
         """Tell this end the MAC of a neighbour, so that it need not ask."""
-        with self.namespace.inside(), IPRoute(ext_ack=True) as route:
+        with netlink(self.namespace, f"{self.name}: the neighbour {address}") as route:
             route.neigh("add", index=self.index, dst=address, lladdr=mac, state="permanent")
 
     def tap(self, protocol: int = ETH_P_ALL) -> Tap:
@@ -236,7 +236,7 @@ class Wire:
         peer |= {"num_tx_queues": 1, "num_rx_queues": 1}
         if self._apart:
             peer["net_ns_fd"] = right.namespace.fd
-        with left.namespace.inside(), IPRoute(ext_ack=True) as route:
+        with netlink(left.namespace, "making a veth pair", hints=_NO_VETH) as route:
             route.link(
                 "add",
                 kind="veth",
@@ -261,10 +261,10 @@ class Wire:
                         gro=self._gro,
                     )
         for end in (left, right):
-            with end.namespace.inside(), IPRoute(ext_ack=True) as route:
+            with netlink(end.namespace, f"{end.name}: bringing it up") as route:
                 route.link("set", index=end.index, state="up", arp=self._arp)
         for end in (left, right):
-            with end.namespace.inside(), IPRoute(ext_ack=True) as route:
+            with netlink(end.namespace, f"{end.name}: is it up?") as route:
                 _until_it_carries(route, end)
 
     def _open_taps(self, stack: ExitStack) -> None:
