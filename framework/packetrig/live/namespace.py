@@ -37,6 +37,8 @@ class Namespace:
         try:
             self._own = _bpf.Namespace()
         except PermissionDenied as e:
+            if e.capability:
+                raise
             raise PermissionDenied(
                 "making a network namespace: not permitted; run it as root or grant CAP_SYS_ADMIN",
                 capability="CAP_SYS_ADMIN",
