@@ -1,0 +1,111 @@
+"""The pytest plugin: renewal, skips that say why, the header line, and what failed in full.
+
+It stands outside the package and imports nothing of it before a test file does: a pytest run
+without kernel tests pays for the header line alone. What it does is in `packetrig.testing`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of packetrig."""
+    group = parser.getgroup("packetrig", "testing eBPF programs")
+    group.addoption(
+        "--bpf-require",
+        action="store_true",
+        help="fail a test that would be skipped because this kernel or machine lacks something",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say in one line what this kernel can do; a fault here never stops pytest."""
+    found = (
+        dist.version
+        for _, dist in config.pluginmanager.list_plugin_distinfo()
+        if dist.metadata["name"] == "packetrig"
+    )
+    name = f"packetrig {next(found, '')}".rstrip()
+    try:
+        from packetrig.testing import header
+
+        return f"{name}: {header.line()}"
+    except Exception as e:  # whatever it is, pytest goes on
+        return f"{name}: nothing can be run: {e}"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Renew every object before the first fixture of a test fills it."""
+    if testing := _in_use("renewal"):
+        testing.renew(item.config)
+    if comparing := _in_use("comparisons"):
+        comparing.forget(item.config)
+    try:
+        return (yield)
+    except Exception as e:
+        _skip(e, item)
+        raise
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Renew every object before each Hypothesis example."""
+    testing = _in_use("renewal")
+    putting_back = testing.before_each_example(item) if testing else None
+    try:
+        return (yield)
+    except Exception as e:
+        _skip(e, item)
+        raise
+    finally:
+        if putting_back:
+            putting_back()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say of a failed test what its objects last did, and of an error what is at fault."""
+    if call.excinfo is None or "packetrig.errors" not in sys.modules:
+        return (yield)
+    from packetrig.testing import reports
+
+    reports.shorten(call.excinfo, item.config)
+    report = yield
+    reports.complete(report, item, call.excinfo)
+    return report
+
+
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> list[str] | None:
+    """Compare runs, frames, records and map entries in their own words."""
+    if op != "==" or not _in_use("renewal"):
+        return None
+    from packetrig.testing import comparisons
+
+    return comparisons.explain(config, left, right)
+
+
+def _in_use(name: str) -> ModuleType | None:
+    # What no test file has asked for has nothing to do yet.
+    return sys.modules.get(f"packetrig.testing.{name}")
+
+
+def _skip(error: Exception, item: pytest.Item) -> None:
+    if "packetrig.errors" in sys.modules:
+        from packetrig.testing import skips
+
+        outcome: Any = skips.outcome(error, item.config)
+        if outcome is not None:
+            raise outcome from error

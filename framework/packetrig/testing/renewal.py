@@ -1,0 +1,84 @@
+"""Give every live object of a session its first state: before each test, before each example."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ..objects import Object
+from ..run import Run
+from . import skips
+
+_LIVE = pytest.StashKey[list[Object]]()
+
+
+def live(config: pytest.Config) -> list[Object]:
+    """Return the objects that fixtures of this session have loaded and not yet closed."""
+    return config.stash.setdefault(_LIVE, [])
+
+
+def renew(config: pytest.Config) -> None:
+    """Renew what ran since the last time, and forget what it answered."""
+    for found in live(config):
+        for program in found.programs.values():
+            program.last = None
+        found.renew()
+
+
+def last_runs(config: pytest.Config) -> list[Run]:
+    """Return what each program of the session's objects answered last."""
+    answers = [p.last for found in live(config) for p in found.programs.values()]
+    return [last if isinstance(last, Run) else last[-1] for last in answers if last]
+
+
+def before_each_example(item: pytest.Item) -> Callable[[], None] | None:
+    """Make a Hypothesis test renew before each example; the answer puts back what was there.
+
+    Hypothesis and its other plugins keep the function to call in `test.hypothesis.inner_test`.
+    """
+    test = getattr(item, "obj", None)
+    if getattr(test, "is_hypothesis_test", False) is not True:
+        return None
+    handle = getattr(test, "hypothesis", None)
+    inner = getattr(handle, "inner_test", None)
+    if inner is None:
+        return None
+    config = item.config
+    is_async = inspect.iscoroutinefunction(inner)
+    setattr(handle, "inner_test", (_awaited if is_async else _called)(inner, config))  # noqa: B010
+
+    def put_back() -> None:
+        setattr(handle, "inner_test", inner)  # noqa: B010
+
+    return put_back
+
+
+def _called(inner: Callable[..., Any], config: pytest.Config) -> Callable[..., Any]:
+    @functools.wraps(inner)
+    def renewed(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        renew(config)
+        try:
+            return inner(*args, **kwargs)
+        except Exception as e:
+            # Hypothesis lets a skip through at once; an error it would first try to shrink.
+            if skipped := skips.outcome(e, config):
+                raise skipped from e
+            raise
+
+    return renewed
+
+
+def _awaited(inner: Callable[..., Any], config: pytest.Config) -> Callable[..., Any]:
+    # Plugins for async tests look whether the function is a coroutine's.
+    @functools.wraps(inner)
+    async def renewed(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        renew(config)
+        return await inner(*args, **kwargs)
+
+    return renewed

@@ -1,0 +1,169 @@
+"""What a failed test shows beside its traceback: the last runs, what is at fault, how to repeat."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+from .._bpf.kinds import ARRAYS, HASHES, OF_MAPS
+from ..errors import CompileError, Error, Failure, InternalError, LoadError, VerifierError
+from ..maps import Map
+from ..objects import Object
+from ..program import Program
+from ..run import Run, Runs
+from . import comparisons, renewal, skips
+
+_ENTRIES_AT_MOST = 8
+_MAP_AT_MOST = 4096
+_LINE_AT_MOST = 300
+# Maps whose reading changes nothing and whose values are plain data.
+_PLAIN = (HASHES | ARRAYS) - OF_MAPS
+
+
+class Told:
+    """Stand for a traceback none of whose lines is the user's: what is wrong with which fixture."""
+
+    def __init__(self, error: Error) -> None:
+        self.place = getattr(error, "__notes__", ["packetrig.fixture(...)"])[0]
+        self.message = f"{type(error).__name__}: {error}"
+
+    @property
+    def reprcrash(self) -> Told:
+        """Give pytest's summary the message."""
+        return self
+
+    def toterminal(self, writer: Any) -> None:
+        """Write it in pytest's colours."""
+        writer.line(self.place)
+        writer.line(f"E   {self.message}", red=True, bold=True)
+
+    def __str__(self) -> str:
+        return f"{self.place}\nE   {self.message}"
+
+
+def shorten(caught: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> None:
+    """Let the traceback end where the user's code called packetrig, if one line tells the rest."""
+    if not _is_told(caught.value) or config.getoption("fulltrace", default=False):
+        return
+    last: TracebackType | None = None
+    entry = caught.value.__traceback__
+    while entry is not None:
+        last = entry if _owner(entry) != "packetrig" else last
+        entry = entry.tb_next
+    if last is not None:
+        last.tb_next = None
+
+
+def _is_told(error: BaseException) -> bool:
+    return isinstance(error, Error | Failure) and not isinstance(error, InternalError)
+
+
+def _owner(entry: TracebackType) -> str:
+    return str(entry.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _is_all_machinery(error: BaseException) -> bool:
+    entry = error.__traceback__
+    while entry is not None:
+        if _owner(entry) not in ("packetrig", "_packetrig_plugin", "_pytest", "pluggy"):
+            return False
+        entry = entry.tb_next
+    return True
+
+
+def complete(
+    report: pytest.TestReport, item: pytest.Item, caught: pytest.ExceptionInfo[BaseException]
+) -> None:
+    """Add the sections of packetrig to the report of a test that failed."""
+    error = caught.value
+    if report.skipped and isinstance(error, skips.Skipped) and error.place is not None:
+        report.longrepr = (error.place.path, error.place.line, f"Skipped: {error.msg}")
+    if not report.failed:
+        return
+    if isinstance(error, Error):
+        if _is_told(error) and _is_all_machinery(error):
+            report.longrepr = Told(error)  # type: ignore[assignment]  # pytest asks for toterminal
+        report.sections.append(("packetrig: an error, not a failure", "\n".join(_fault(error))))
+    blocks = list(_last_runs(item)) if report.when in ("setup", "call") else []
+    if whole := comparisons.whole(item.config):
+        blocks.insert(0, whole)
+    if isinstance(error, Failure) and error.repeat:
+        blocks.append(f"check   {error.check}\nrepeat  {error.repeat}")
+    if blocks:
+        blocks.append(f"this test alone: pytest {shlex.quote(item.nodeid)}")
+        report.sections.append(("packetrig", "\n".join(blocks)))
+
+
+def _fault(error: Error) -> Iterator[str]:
+    yield "the test, its input or the machine is at fault; of the program nothing is known"
+    if isinstance(error, CompileError):
+        yield from filter(None, [error.diagnostics.rstrip()])
+    elif isinstance(error, VerifierError):
+        yield error.explain().rstrip()
+    elif isinstance(error, LoadError):
+        yield from filter(None, [error.log.rstrip()])
+
+
+def _last_runs(item: pytest.Item) -> Iterator[str]:
+    named = {id(value): name for name, value in getattr(item, "funcargs", {}).items()}
+    for found in renewal.live(item.config):
+        for program in found.programs.values():
+            if program.last is not None and not found.is_closed:
+                name = named.get(id(found), found.spec.name)
+                yield _safely(name, found, program, program.last)
+
+
+def _safely(name: str, found: Object, program: Program, last: Run | Runs) -> str:
+    try:
+        return "\n".join(_told(name, found, program, last))
+    except Exception as e:  # a report that fails hides the failure that it reports
+        return f"{name}: its last run cannot be told: {type(e).__name__}: {e}"
+
+
+def _told(name: str, found: Object, program: Program, last: Run | Runs) -> Iterator[str]:
+    of = f", number {len(last)} of run_many()" if isinstance(last, Runs) else ""
+    if isinstance(last, Runs):
+        if not last:
+            return
+        last = last[-1]
+    what = f" ({program.name})" if len(found.programs) > 1 else ""
+    yield f"{name}{what} answered {last.verdict!r} in its last run{of}"
+    yield from last.explain().split("\n")[1:]
+    yield from _state(found)
+
+
+def _state(found: Object) -> Iterator[str]:
+    """Tell what the test, or the program, has put into maps and globals by now."""
+    for each in found.maps.values():
+        if entries := _entries(each):
+            yield _cut(f"  map     {each.name}: {{{entries}}}")
+    for section, image in found.loaded.images.items():
+        if section.startswith(".rodata") or found.loaded.read_section(section) == image:
+            continue
+        names = [n for n, where in found.spec.globals.items() if where.section == section]
+        told = ", ".join(f"{name}={found.globals[name]!r}" for name in names)
+        yield _cut(f"  {section:<7} {told}")
+
+
+def _entries(found: Map) -> str:
+    if found.max_entries > _MAP_AT_MOST or found.kind not in _PLAIN:
+        return ""
+    raw = {
+        key: value
+        for key, value in found.raw_items().items()
+        if found.kind not in ARRAYS or value.strip(b"\0")
+    }
+    first = [
+        f"{found._codec.decode_key(key)!r}: {found._codec.decode_value(value)!r}"
+        for key, value in list(raw.items())[:_ENTRIES_AT_MOST]
+    ]
+    more = [f"... {len(raw) - len(first)} more"] if len(raw) > len(first) else []
+    return ", ".join(first + more)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LINE_AT_MOST else f"{line[: _LINE_AT_MOST - 3]}..."
