@@ -63,7 +63,7 @@ def mangle(frame: bytes, picks: bytes) -> bytes:
         return frame[: max(MIN_FRAME, min(edge, len(frame) - 1))]
     if way == 2:
         return frame[: MIN_FRAME + int.from_bytes(picks[2:4], "big") % (len(frame) - 13)]
-    if way == 3:
+    if way == 3 or not fields_of(header):
         bit = int.from_bytes(picks[2:5], "big") % (8 * len(frame))
         flipped = frame[bit // 8] ^ 1 << bit % 8
         return frame[: bit // 8] + bytes((flipped,)) + frame[bit // 8 + 1 :]
@@ -76,8 +76,6 @@ def mangle(frame: bytes, picks: bytes) -> bytes:
 
 def _one_lie(frame: bytes, header: Header, picks: bytes) -> bytes:
     fields = fields_of(header)
-    if not fields:
-        return frame[:MIN_FRAME]
     field = fields[picks[2] % len(fields)]
     value = field.read(frame, header)
     others = []
@@ -145,7 +143,7 @@ def _fitted(frame: bytes, headers: tuple[Header, ...]) -> bytes:
             at = header.offset + (4 if is_v6 else 2)
             length = len(frame) - (header.end if is_v6 else header.offset)
             fitted = frame[:at] + length.to_bytes(2, "big") + frame[at + 2 :]
-            return with_right_checksums(fitted) if not is_v6 else fitted
+            return with_right_checksums(fitted)
     return frame
 
 

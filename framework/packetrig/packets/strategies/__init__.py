@@ -56,19 +56,7 @@ def frames() -> SearchStrategy[bytes]:
         ... def test_every_verdict_is_a_legal_one(firewall, frame):
         ...     assert firewall.run(frame).verdict in XDP
     """
-    sound = (
-        ethernet_frames(),
-        udp_packets(),
-        tcp_packets(),
-        icmp_packets(),
-        arp_packets(),
-        ipv4_packets(),
-        ipv6_packets(),
-        sctp_packets(),
-        _fragments(),
-    )
-    broken = mangled(st.one_of(tcp_packets(), udp_packets(), st.one_of(*sound)))
-    return st.one_of(*sound, broken, broken, broken, broken)
+    return drawn(_assemble.anything_at_all, {"data": _data()})
 
 
 def tcp_packets(
@@ -106,7 +94,8 @@ def tcp_packets(
         "options": options,
         "data_offset": data_offset,
         "checksum": checksum,
-        "payload": _payloads(with_http=True) if payload is None else payload,
+        "payload": payload,
+        "data": _data() if payload is None else None,
     }
     return drawn(_assemble.tcp, arguments, lower)
 
@@ -129,7 +118,7 @@ def udp_packets(
         "destination_port": destination_port,
         "length": length,
         "checksum": checksum,
-        "payload": _payloads() if payload is None else payload,
+        "payload": _data() if payload is None else payload,
     }
     return drawn(_assemble.udp, arguments, lower)
 
@@ -152,7 +141,7 @@ def icmp_packets(
         "code": code,
         "rest": rest,
         "checksum": checksum,
-        "payload": _payloads() if payload is None else payload,
+        "payload": _data() if payload is None else payload,
     }
     return drawn(_assemble.icmp, arguments, lower)
 
@@ -172,7 +161,7 @@ def sctp_packets(
         "destination_port": destination_port,
         "tag": tag,
         "crc": crc,
-        "payload": _payloads() if payload is None else payload,
+        "payload": _data() if payload is None else payload,
     }
     return drawn(_assemble.sctp, arguments, lower)
 
@@ -191,7 +180,7 @@ def ipv4_packets(
         raise InvalidArgument(f"version={lower['version']!r}: ipv4_packets() has only one")
     arguments = {
         "protocol": protocol,
-        "payload": _payloads() if payload is None else payload,
+        "payload": _data() if payload is None else payload,
     }
     return drawn(_assemble.ip, arguments, lower)
 
@@ -210,7 +199,7 @@ def ipv6_packets(
         raise InvalidArgument(f"version={lower['version']!r}: ipv6_packets() has only one")
     arguments = {
         "protocol": protocol,
-        "payload": _payloads() if payload is None else payload,
+        "payload": _data() if payload is None else payload,
     }
     return drawn(_assemble.ip, arguments, lower)
 
@@ -244,7 +233,7 @@ def ethernet_frames(
     """Generate frames of a protocol that is neither IP nor ARP. Shrinks to a bare 14 bytes."""
     arguments = {
         "ethertype": ethertype,
-        "payload": st.binary(max_size=64) if payload is None else payload,
+        "payload": _data() if payload is None else payload,
     }
     return drawn(_assemble.ethernet, arguments, lower, has_network=False)
 
@@ -267,7 +256,7 @@ def mangled(packets: SearchStrategy[bytes] | None = None) -> SearchStrategy[byte
     flipped, a header twice or missing. Never under 14 bytes. Shrinks to a frame that is cut.
     """
     if packets is None:
-        packets = st.one_of(tcp_packets(), udp_packets(), icmp_packets(), arp_packets())
+        return drawn(_assemble.anything_broken, {"data": _data()})
     picks = st.binary(min_size=malformed.PICKS, max_size=malformed.PICKS)
     return st.tuples(packets, picks).map(lambda pair: malformed.mangle(*pair))
 
@@ -291,17 +280,5 @@ def from_pcap(path: str | os.PathLike[str]) -> SearchStrategy[bytes]:
     return st.sampled_from(sorted(whole, key=lambda frame: (len(frame), frame)))
 
 
-def _payloads(*, with_http: bool = False) -> SearchStrategy[bytes]:
-    anything = st.binary(max_size=64)
-    return st.one_of(anything, http_requests()) if with_http else anything
-
-
-def _fragments() -> SearchStrategy[bytes]:
-    return drawn(
-        _assemble.udp,
-        {
-            "payload": st.binary(max_size=64),
-            "fragment_offset": st.sampled_from((0, 1, 185, 8191)),
-            "more_fragments": st.booleans(),
-        },
-    )
+def _data() -> SearchStrategy[bytes]:
+    return st.binary(max_size=64)

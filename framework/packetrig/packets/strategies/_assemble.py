@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import craft
+from .. import craft, malformed
 from ._arguments import Values, version_of
 
 _NOP = b"\x01"
@@ -139,14 +139,17 @@ def ports(picks: bytes, values: Values) -> tuple[int, int]:
 
 
 def tcp(picks: bytes, values: Values) -> bytes:
-    """Choose a TCP packet. Picks 36 to 51."""
+    """Choose a TCP packet. Picks 36 to 51; 78 to 97 for an HTTP request, if it carries one."""
     header = network(picks, values)
     source, destination = ports(picks, values)
     flags = values.get("flags")
     if flags is None:
         flags = picks[37] if picks[36] >= 0xF0 else _TCP_FLAGS[picks[36] % len(_TCP_FLAGS)]
+    payload = values.get("payload")
+    if payload is None:  # left to us: `data` was drawn for that
+        payload = http(picks[78:], {}) if picks[51] >= 0x80 else values["data"]
     segment = craft.tcp(
-        values["payload"],
+        payload,
         header,
         source_port=source,
         destination_port=destination,
@@ -265,12 +268,12 @@ _LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789-_/."
 
 
 def http(picks: bytes, values: Values) -> bytes:
-    """Choose an HTTP/1.1 request. Picks 0 to 3, and 8 to 23 for a path."""
+    """Choose an HTTP/1.1 request. Picks 0 to 3, and 4 to 19 for a path."""
     method = values.get("method", _METHODS[picks[0] & 7])
     path = values.get("path")
     if path is None:
         if picks[1] >= 0xC0:
-            letters = bytes(_LETTERS[byte % len(_LETTERS)] for byte in picks[8 : 8 + picks[2] % 17])
+            letters = bytes(_LETTERS[byte % len(_LETTERS)] for byte in picks[4 : 4 + picks[2] % 17])
             path = b"/" + letters
         else:
             path = _PATHS[picks[1] % len(_PATHS)]
@@ -284,3 +287,30 @@ def http(picks: bytes, values: Values) -> bytes:
         lines.append(b"Content-Length: 3")
     request = b"\r\n".join((*lines, b"", body))
     return request * 2 if picks[3] >= 0xF0 else request  # pipelined
+
+
+def fragment(picks: bytes, values: Values) -> bytes:
+    """Choose a fragment of a UDP packet, the first one or a later one. Pick 68."""
+    offset = (0, 1, 185, 8189)[picks[68] >> 3 & 3]
+    return udp(picks, {"more_fragments": True, "fragment_offset": offset, **values})
+
+
+_KINDS = (ethernet, udp, tcp, icmp, arp, ip, sctp, fragment, tcp)
+
+
+def anything(picks: bytes, values: Values) -> bytes:
+    """Choose a frame of any kind. Pick 69."""
+    data = values["data"]
+    choose = _KINDS[picks[69] % len(_KINDS)]
+    return choose(picks, {"data": data} if choose is tcp else {"payload": data})
+
+
+def anything_broken(picks: bytes, values: Values) -> bytes:
+    """Choose a frame and what is wrong with it. Picks 70 to 77."""
+    return malformed.mangle(anything(picks, values), picks[70:78])
+
+
+def anything_at_all(picks: bytes, values: Values) -> bytes:
+    """Choose a frame that is sound, or one in three times is not. Picks 51 and 68 to 77."""
+    is_broken = picks[68] & 7 > 4
+    return (anything_broken if is_broken else anything)(picks, values)

@@ -1,0 +1,302 @@
+"""Generated packets: sound by construction, lying where they are told to, plain when shrunk."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import Phase, find, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
+
+from packetrig.packets import frames, malformed, pcap
+from packetrig.packets import strategies as net
+
+quick = settings(max_examples=25)
+SOUND = {
+    "ethernet": net.ethernet_frames(),
+    "arp": net.arp_packets(),
+    "ipv4": net.ipv4_packets(),
+    "ipv6": net.ipv6_packets(),
+    "icmp": net.icmp_packets(),
+    "udp": net.udp_packets(),
+    "tcp": net.tcp_packets(),
+    "sctp": net.sctp_packets(),
+}
+
+
+def names(frame: bytes) -> set[str]:
+    return {header.layer for header in frames.walk(frame)}
+
+
+def plainest(strategy, condition=bool) -> bytes:
+    return find(strategy, condition, random=random.Random(1), settings=settings(max_examples=2000))
+
+
+@quick
+@given(st.one_of(*SOUND.values()))
+def test_packets_are_sound_by_construction(frame):
+    assert len(frame) >= 14
+    assert all(header.is_whole for header in frames.walk(frame))
+    assert frames.bad_checksums(frame) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", SOUND.values(), ids=SOUND)
+def test_each_kind_of_packet_is_sound_by_construction(strategy):
+    @settings(max_examples=500)
+    @given(strategy)
+    def is_sound(frame):
+        assert len(frame) >= 14
+        assert all(header.is_whole for header in frames.walk(frame))
+        assert frames.bad_checksums(frame) == []
+
+    is_sound()
+
+
+@settings(max_examples=40)
+@given(net.frames())
+def test_a_frame_is_never_too_short_to_be_run(frame):
+    assert 14 <= len(frame) <= 1514
+
+
+@quick
+@given(net.mangled(net.tcp_packets(version=4, vlans=())))
+def test_a_mangled_frame_can_still_be_run(frame):
+    assert len(frame) >= 14
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        pytest.param(lambda frame: "IPv6" in names(frame), id="IPv6"),
+        pytest.param(lambda frame: "Dot1Q" in names(frame), id="VLAN"),
+        pytest.param(lambda frame: "Dot1AD" in names(frame), id="QinQ"),
+        pytest.param(lambda frame: "IPv6ExtHdrHopByHop" in names(frame), id="extensions"),
+        pytest.param(lambda frame: frame[14] & 15 > 5 and "IP" in names(frame), id="IP options"),
+        pytest.param(lambda frame: b"GET / HTTP/1.1" in frame, id="GET"),
+        pytest.param(lambda frame: frames.walk(frame)[-1].length == 60, id="longest header"),
+    ],
+)
+def test_tcp_packets_come_in_every_shape(wanted):
+    assert wanted(plainest(net.tcp_packets(), wanted))
+
+
+@pytest.mark.slow
+def test_packets_shrink_to_the_plainest():
+    tcp = plainest(net.tcp_packets())
+    every = plainest(net.frames())
+
+    assert [header.name for header in frames.walk(tcp)] == ["Ether", "IP", "TCP"]
+    assert (len(tcp), frames.payload(tcp)) == (54, b"")
+    assert tcp[26:34] == bytes((192, 0, 2, 1, 192, 0, 2, 2))
+    assert len(every) == 14
+
+
+@pytest.mark.slow
+def test_a_get_shrinks_to_the_shortest_request():
+    frame = plainest(net.tcp_packets(), lambda frame: b"GET /" in frame)
+
+    assert frames.payload(frame) in (b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n", b"GET /")
+
+
+@quick
+@given(st.integers(5, 15), st.data())
+def test_a_data_offset_gets_the_options_that_fill_it(words, data):
+    frame = data.draw(net.tcp_packets(data_offset=words, version=4, vlans=(), payload=b"GET /"))
+    header = frames.walk(frame)[-1]
+
+    assert (header.name, header.length) == ("TCP", 4 * words)
+    assert frames.payload(frame) == b"GET /"
+
+
+@quick
+@given(net.tcp_packets(data_offset=st.integers(0, 4), version=4, vlans=(), ip_options=b""))
+def test_a_data_offset_below_five_lies_and_the_checksum_is_right(frame):
+    assert not frames.walk(frame)[-1].is_whole
+    assert frames.bad_checksums(frame) == []
+
+
+@quick
+@given(net.tcp_packets(data_offset=st.integers(0, 15), options=bytes(4), version=6))
+def test_given_options_stay_as_they_are(frame):
+    tcp = frames.walk(frame)[-1]
+
+    assert frame[tcp.offset + 20 : tcp.offset + 24] == bytes(4)
+
+
+@quick
+@given(
+    net.udp_packets(
+        source="10.0.0.66",
+        destination=st.sampled_from(("10.0.0.1", "10.0.0.2")),
+        destination_port=53,
+        source_mac="02:00:00:00:00:66",
+        vlans=(5, 6),
+        ttl=1,
+        ip_options=b"",
+        payload=b"query",
+    )
+)
+def test_arguments_are_values_or_strategies(frame):
+    assert [header.name for header in frames.walk(frame)] == [
+        "Ether",
+        "Dot1AD",
+        "Dot1Q",
+        "IP",
+        "UDP",
+    ]
+    assert frame[6:12].hex() == "020000000066"
+    assert (frame[30], frame[34:38], frame[38:41]) == (1, bytes((10, 0, 0, 66)), bytes((10, 0, 0)))
+    assert frame[44:46] == (53).to_bytes(2, "big")
+    assert frames.payload(frame) == b"query"
+
+
+@quick
+@given(net.udp_packets(checksum=1, length=9, ip_length=30, ip_checksum=2, payload=b"abc", vlans=()))
+def test_a_field_that_is_given_is_written_as_it_is(frame):
+    udp = frames.walk(frame)[-1].offset
+
+    assert frame[16:18] == (30).to_bytes(2, "big")
+    assert frame[24:26] == (2).to_bytes(2, "big")
+    assert frame[udp + 4 : udp + 8] == bytes((0, 9, 0, 1))
+
+
+@quick
+@given(net.ipv4_packets(ihl=st.integers(0, 15), vlans=()))
+def test_an_ihl_gets_the_options_that_fill_it(frame):
+    ip = frames.walk(frame)[1]
+
+    assert ip.is_whole == (frame[14] & 15 >= 5)
+    assert "IP.chksum" not in frames.bad_checksums(frame)
+
+
+@quick
+@given(
+    net.udp_packets(source="2001:db8::66"),
+    net.udp_packets(extensions=()),
+    net.udp_packets(dont_fragment=True),
+)
+def test_an_argument_of_one_version_chooses_it(addressed, extended, unfragmented):
+    assert "IPv6" in names(addressed)
+    assert "IPv6" in names(extended)
+    assert "IP" in names(unfragmented)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: net.tcp_packets(data_offset=16), "data_offset=16: it takes an int from 0 to 15"),
+        (lambda: net.tcp_packets(data_offset="5"), "data_offset='5'"),
+        (lambda: net.tcp_packets(options=bytes(41)), "41 bytes do not fit: at most 40 do"),
+        (lambda: net.tcp_packets(flags="SX"), "flags='SX': the letters are F S R P A U E C"),
+        (lambda: net.tcp_packets(source="nobody"), "source='nobody'"),
+        (lambda: net.tcp_packets(source_mac="02:00"), "source_mac='02:00'"),
+        (lambda: net.tcp_packets(version=5), "version=5: it takes 4 or 6"),
+        (lambda: net.tcp_packets(payload="text"), "payload='text': it takes bytes"),
+        (lambda: net.tcp_packets(ihl=5, extensions=()), "no packet has both"),
+        (lambda: net.tcp_packets(version=6, ihl=5), "ihl= does not go with version=6"),
+        (lambda: net.tcp_packets(ttll=5), "there is no argument ttll, did you mean ttl?"),
+        (lambda: net.arp_packets(ttl=5), "there is no argument ttl"),
+        (lambda: net.ipv4_packets(version=6), "version=6: ipv4_packets() has only one"),
+        (lambda: net.udp_packets(vlans=(70000,)), "a tag is an int from 0 to 65535"),
+        (lambda: net.udp_packets(extensions=((0, b""),)), "extensions=((0, b''),)"),
+    ],
+)
+def test_an_impossible_argument_is_named_at_once(make, message):
+    with pytest.raises(InvalidArgument) as refused:
+        make()
+
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        (net.tcp_packets(data_offset=st.just(16)), "data_offset=16"),
+        (net.tcp_packets(source=st.just("::1"), version=4), "source= means IPv6"),
+    ],
+)
+def test_an_impossible_drawn_value_is_named_when_it_is_drawn(strategy, message):
+    @settings(max_examples=1, phases=[Phase.generate])
+    @given(strategy)
+    def draw(frame):
+        pass
+
+    with pytest.raises(InvalidArgument) as refused:
+        draw()
+
+    assert message in str(refused.value)
+
+
+@pytest.mark.slow
+def test_the_frames_of_a_capture_are_sampled_the_shortest_first(tmp_path):
+    path = tmp_path / "some.pcap"
+    snapped = pcap.Record(1, 0, bytes(14), 60)
+    pcap.write(path, [bytes(60), snapped, b"\x01" * 20, bytes(60)])
+
+    assert plainest(net.from_pcap(path)) == b"\x01" * 20
+    assert plainest(net.from_pcap(path), lambda frame: len(frame) > 20) == bytes(60)
+
+
+def test_a_capture_without_a_whole_packet_is_an_impossible_argument(tmp_path):
+    path = tmp_path / "none.pcap"
+    pcap.write(path, [])
+
+    with pytest.raises(InvalidArgument) as refused:
+        net.from_pcap(path)
+    assert "holds no whole packet" in str(refused.value)
+
+
+# --- the catalogue ---
+
+
+def test_the_catalogue_has_many_different_frames_with_different_ids():
+    cases = malformed.catalogue()
+
+    assert len(cases) >= 1500
+    assert len({case.id for case in cases}) == len(cases)
+    assert len({case.frame for case in cases}) == len(cases)
+    assert min(len(case.frame) for case in cases) == 14
+    assert all(case.what and case.id.isprintable() and " " not in case.id for case in cases)
+
+
+def test_the_catalogue_has_every_value_of_the_small_fields():
+    ids = {case.id for case in malformed.catalogue()}
+
+    assert {f"tcp4/IP.ihl-{value}" for value in range(16) if value != 5} <= ids
+    assert {f"tcp4/IP.version-{value}" for value in range(16) if value != 4} <= ids
+    assert {f"tcp4/TCP.dataofs-{value}" for value in range(16) if value != 5} <= ids
+    assert {f"tcp6/IPv6.version-{value}" for value in range(16) if value != 6} <= ids
+    assert {f"tcp4/cut-at-{size}" for size in range(14, 55)} <= ids
+
+
+def test_ids_are_stable():
+    frame_of = {case.id: case.frame for case in malformed.catalogue()}
+
+    assert frame_of["udp4/cut-at-33"].hex() == (
+        "020000000002020000000001080045000020000000004011f6c9c0000201c00002"
+    )
+    assert frame_of["tcp4/IP.ihl-3"][14] == 0x43
+    assert frame_of["vlan-tcp4/Dot1Q.type-2054"][16:18] == bytes((8, 6))
+
+
+def test_only_one_thing_is_wrong_with_a_lie():
+    for case in malformed.catalogue():
+        if "chksum" in case.id or "cksum" in case.id or "/cut-at" in case.id:
+            continue
+        if "-twice" not in case.id and "-missing" not in case.id:
+            assert frames.bad_checksums(case.frame) == [], case.id
+
+
+@quick
+@given(net.frames(), st.binary(min_size=8, max_size=8))
+def test_mangling_changes_at_most_one_thing_and_keeps_the_frame_runnable(frame, picks):
+    assert len(malformed.mangle(frame, picks)) >= 14
+
+
+@settings(max_examples=30)
+@given(st.binary(max_size=60), st.binary(max_size=8))
+def test_mangling_takes_any_bytes(data, picks):
+    assert isinstance(malformed.mangle(data, picks), bytes)
