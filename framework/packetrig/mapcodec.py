@@ -167,7 +167,7 @@ def _per_cpu(
         if isinstance(value, tuple | list):
             if len(value) != cpus:
                 raise CodecError(
-                    f"{spec.name} is per CPU: give one value for all or {cpus}, one a possible CPU; "
+                    f"{spec.name} is per CPU: give one value, or {cpus}, one a possible CPU; "
                     f"got {len(value)}"
                 )
             return b"".join(encode_one(item) + padding for item in value)
