@@ -48,9 +48,10 @@ def codec(btf: Btf, type_id: int) -> Codec:
     btf.codecs[type_id] = None
     try:
         made = _make(btf, type_id)
-    except BaseException:
+    except RecursionError as e:
+        raise CodecError(f"damaged BTF: type {type_id} is nested too deep") from e
+    finally:
         del btf.codecs[type_id]
-        raise
     btf.codecs[type_id] = made
     return made
 
@@ -146,22 +147,24 @@ def _array(btf: Btf, plain: Type) -> Codec:
     return Codec(name, size, f"{size}s", order, lower, lift)
 
 
-def _fields_of(btf: Btf, plain: Type, base: int = 0, depth: int = 0) -> Iterator[Field]:
+def _fields_of(
+    btf: Btf, plain: Type, base: int = 0, around: tuple[int, ...] = ()
+) -> Iterator[Field]:
     # Unnamed structs and unions are looked through, unnamed bit fields are padding.
-    if depth > 32:
-        raise CodecError(f"damaged BTF: {plain.name or 'a struct'} contains itself")
+    if plain.id in around:
+        raise CodecError("damaged BTF: an unnamed struct contains itself")
     for member in plain.members:
         inner, at, bits = btf.strip(member.type_id), base + member.offset, member.bits
         if not member.name:
             if inner.kind in (Kind.STRUCT, Kind.UNION):
-                yield from _fields_of(btf, inner, at, depth + 1)
+                yield from _fields_of(btf, inner, at, (*around, plain.id))
             continue
         if not bits and inner.kind is Kind.INT and 0 < inner.bits < inner.size * 8:
             # Before the kind flag, a bit field was a type of its own.
             bits, at = inner.bits, at + inner.bit_offset
         made = codec(btf, inner.id if bits else member.type_id)
-        if bits > made.size * 8 or (bits and made.size not in LETTERS) or (not bits and at % 8):
-            raise CodecError(
-                f"damaged BTF: {plain.name}.{member.name} lies at {at}, {bits} bits wide"
-            )
+        is_number = inner.kind in (Kind.INT, Kind.ENUM, Kind.ENUM64) and made.size in LETTERS
+        if bits > made.size * 8 or (not is_number if bits else at % 8):
+            where = f"{plain.name}.{member.name}"
+            raise CodecError(f"damaged BTF: {where} lies at {at}, {bits} bits wide")
         yield Field(member.name, at // 8, made, bits, at, inner.is_signed)

@@ -61,12 +61,19 @@ def test_an_object_without_a_section_has_no_variables_in_it(btf):
     assert btf.datasec(".data.custom") == {}
 
 
-def test_values_of_64_bit_enums_are_whole(btf):
-    assert dict(btf.find("enum wide").names)["LARGE"] == 1 << 32
+# clang before 15 writes neither signs nor 64-bit values: these are built by hand.
+def test_values_of_64_bit_enums_are_whole(types):
+    made = types()
+    made.add("wide", 19, 8, made.name("LARGE"), 0, 1, vlen=1)
+    assert Btf(made.raw()).find("enum wide").names == (("LARGE", 1 << 32),)
 
 
-def test_negative_enum_values_are_negative(btf):
-    assert dict(btf.find("enum sign").names) == {"MINUS": -1, "PLUS": 1}
+def test_negative_enum_values_are_negative(types):
+    made = types()
+    made.enum("sign", signed=True, MINUS=-1, PLUS=1)
+    made.add("wide", 19, 8, made.name("FAR"), 0xFFFFFFFE, 0xFFFFFFFF, vlen=1, flag=True)
+    assert Btf(made.raw()).find("sign").names == (("MINUS", -1), ("PLUS", 1))
+    assert Btf(made.raw()).find("wide").names == (("FAR", -2),)
 
 
 def test_tags_functions_and_unknown_structs_are_read(types):

@@ -91,12 +91,14 @@ def test_every_field_has_the_value_that_c_gave_it(flow):
     }
 
 
-def test_enums_of_all_sizes_know_their_names(variable):
+def test_enums_of_all_sizes_know_their_names(variable, types):
     made, raw = variable("odd")
-    odd = made.decode(raw)
-    assert odd.sign == -1 and odd.sign.name == "MINUS"
-    assert odd.wide == 1 << 32 and odd.wide == "LARGE"
-    assert repr(odd.wide) == "LARGE (4294967296)"
+    assert made.decode(raw).sign == "MINUS"
+    wide = types()
+    wide.add("wide", 19, 8, wide.name("LARGE"), 0, 1, wide.name("SMALL"), 1, 0, vlen=2)
+    large = codec(Btf(wide.raw()), 1).decode((1 << 32).to_bytes(8, "little"))
+    assert large == 1 << 32 and large == "LARGE" and large.name == "LARGE"
+    assert repr(large) == "LARGE (4294967296)"
 
 
 def test_a_number_that_the_enum_does_not_name_is_a_number(of):
@@ -440,3 +442,28 @@ def test_an_array_beyond_all_memory_is_damage(types):
     for type_id in (2, 4):
         with pytest.raises(CodecError, match="cannot be encoded"):
             codec(btf, type_id)
+
+
+def test_types_nested_without_end_are_damage(types):
+    made = types()
+    made.int("__u32", 4)
+    for inner in range(1, 2000):
+        made.array(inner, 1)
+    with pytest.raises(CodecError, match="nested too deep"):
+        codec(Btf(made.raw()), 2000)
+
+
+def test_a_number_of_two_gigabytes_is_damage(types):
+    made = types()
+    made.int("__u32", 1 << 31, bits=32)
+    with pytest.raises(CodecError, match="a number of 2147483648 bytes"):
+        codec(Btf(made.raw()), 1)
+
+
+def test_a_bit_field_of_an_array_is_damage(types):
+    made = types()
+    made.int("unsigned char", 1)
+    made.array(1, 4)
+    made.struct("broken", 4, ("a", 2, 0, 3))
+    with pytest.raises(CodecError, match=r"damaged BTF: broken\.a lies at 0, 3 bits wide"):
+        codec(Btf(made.raw()), 3)
