@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from ._bpf import ffi, lib
 from ._bpf.codec import codec
-from ._bpf.kinds import ARRAYS, HASHES, QUEUES, MapKind
+from ._bpf.kinds import ARRAYS, HASHES, OF_MAPS, QUEUES, MapKind
 from .errors import CodecError, Error, LoadError, MapError, no_such
 from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose, encode_global
 from .maps import Map, Maps
@@ -29,7 +29,10 @@ _ONLY_RELOAD = {
     MapKind.USER_RINGBUF,
     MapKind.ARENA,
 }
-_RESTORABLE = (HASHES | ARRAYS | QUEUES | {MapKind.PERF_EVENT_ARRAY}) - _ONLY_RELOAD
+# A map of maps may have slots with first values; the events that a perf buffer lost stay lost.
+_RESTORABLE = (HASHES | ARRAYS | QUEUES) - _ONLY_RELOAD - OF_MAPS
+# BPF_F_RDONLY and BPF_F_WRONLY: maps that cannot be cleared from outside.
+_SHUT = 1 << 3 | 1 << 4
 
 
 class Object:
@@ -162,7 +165,10 @@ class Object:
     @property
     def can_restore(self) -> bool:
         """Tell whether clearing the maps is enough: no map keeps what cannot be taken back."""
-        return all(found.kind in _RESTORABLE for found in self.spec.maps.values())
+        return all(
+            found.kind in _RESTORABLE and not found.flags & _SHUT
+            for found in self.spec.maps.values()
+        )
 
     def restore(self) -> None:
         """Clear the maps and write the globals' first values, without loading again."""
@@ -172,7 +178,8 @@ class Object:
         for found in self.maps.values():
             found.clear()
         for section, image in self.loaded.images.items():
-            if not section.startswith(".rodata") and section in self.loaded.sections:
+            is_frozen = section.startswith((".rodata", ".kconfig"))
+            if not is_frozen and section in self.loaded.sections:
                 self.loaded.write_section(section, 0, image)
         self.loaded.is_dirty = False
         self._restore_ns = time.perf_counter_ns() - started
@@ -218,6 +225,7 @@ class Object:
             self._drop_inner()
             self.loaded.close()
             self._netns.close()
+            self.loaded = cast("Loaded", _Closed(self.spec.name))
 
     def __enter__(self) -> Self:
         return self
@@ -232,6 +240,21 @@ class Object:
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else ", ".join(self.programs)
         return f"<Object {self.spec.name}: {state}>"
+
+
+class _Closed:
+    # Stands where the kernel's half stood: a descriptor that is used again may be another
+    # program's by now, and would answer for it.
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        object.__setattr__(self, "name", name)
+
+    def __getattr__(self, attribute: str) -> Any:
+        raise Error(f"{self.name}: the object is closed, load it again")
+
+    def __setattr__(self, attribute: str, value: object) -> None:
+        raise Error(f"{self.name}: the object is closed, load it again")
 
 
 class Programs(Mapping[str, Program]):
