@@ -1,0 +1,116 @@
+"""The entry point: finds the subcommand, and turns what goes wrong into an exit code and a line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from enum import IntEnum
+
+import click
+
+from ..errors import CompileError, Error, Failure, InternalError, VerifierError
+from . import console
+
+# Each is a module beside this one, with the click command as `command`.
+COMMANDS = {
+    "doctor": "Say what this machine and kernel can do, and what to do about the rest.",
+    "run": "Run a program on packets and print the verdict of each.",
+    "gate": "Decide whether objects may be deployed, by a policy.",
+}
+
+
+class Exit(IntEnum):
+    """Name the exit codes, the same for every command."""
+
+    HELD = 0
+    REFUSED = 1
+    UNDECIDED = 2
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+class _Commands(click.Group):
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except (CompileError, VerifierError) as e:
+            if context.params["verbose"]:
+                console.detail(_all_of(e))
+            raise
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        found = importlib.import_module(f".{name}", __package__).command
+        return found if isinstance(found, click.Command) else None
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        # click would import every command to ask it what it does.
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="packetrig", message="%(prog)s %(version)s")
+@click.option("-v", "--verbose", is_flag=True, help="Show all that clang or the verifier said.")
+def packetrig(verbose: bool) -> None:
+    """Test XDP and TC programs on the real kernel, before they see a real interface.
+
+    Exit codes: 0 held, 1 refused (the program is wrong), 2 undecided (it could not be told).
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; nothing but SystemExit's kin escapes."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = packetrig.main(words, prog_name="packetrig", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        console.close_quietly()
+        return Exit.BROKEN_PIPE
+    except (KeyboardInterrupt, click.Abort):
+        console.complain("interrupted")
+        return Exit.INTERRUPTED
+    except Failure as e:
+        console.complain(str(e).partition("\n")[0])
+        console.detail(str(e).partition("\n")[2])
+        return Exit.REFUSED
+    except click.exceptions.NoArgsIsHelpError as e:
+        console.detail(e.format_message())
+        return Exit.UNDECIDED
+    except click.ClickException as e:
+        console.complain(_usage(e))
+        return Exit.UNDECIDED
+    except Error as e:
+        _explain(e)
+        return Exit.UNDECIDED
+    except Exception as e:  # the last resort: a fault of ours must not look like a verdict
+        _explain(InternalError(f"{type(e).__name__}: {e}"))
+        return Exit.UNDECIDED
+    return code if isinstance(code, int) else Exit.HELD
+
+
+def _all_of(e: Error) -> str:
+    if isinstance(e, CompileError):
+        return e.diagnostics
+    return e.explain() if isinstance(e, VerifierError) else ""
+
+
+def _explain(e: Error) -> None:
+    if os.environ.get("PACKETRIG_DEBUG") == "1":
+        console.detail(traceback.format_exc())
+    console.complain(f"{e}{'; packetrig -v tells all of it' if _all_of(e) else ''}")
+
+
+def _usage(e: click.ClickException) -> str:
+    text = e.format_message().rstrip(".")
+    text = f"{text[:1].lower()}{text[1:]}"
+    context = e.ctx if isinstance(e, click.UsageError) else None
+    return f"{text}; see `{context.command_path} --help`" if context else text

@@ -1,0 +1,40 @@
+"""Decide whether an object may be deployed: by a policy, on the very file that ships.
+
+policy.py      what must hold (gate.toml)
+candidates.py  from a source or object to the file that ships: the rule `build`
+suite.py       the rule `tests`; recorder.py is its plugin inside pytest
+captures.py    the rule `replay`
+rules.py       the rules `verifier` and `live`
+judge.py       all rules on all objects, as events
+evidence.py    what was measured, as JSON
+report.py      what was decided, as rows, words and JUnit's XML
+"""
+
+from __future__ import annotations
+
+from .evidence import evidence, places, write, write_text
+from .judge import Asking, judge
+from .outcome import Answer, Decision, Judged, Outcome, Reason
+from .policy import Policy, read
+from .report import COLUMNS, decision_of_all, junit, reasons, rows
+
+__all__ = [
+    "COLUMNS",
+    "Answer",
+    "Asking",
+    "Decision",
+    "Judged",
+    "Outcome",
+    "Policy",
+    "Reason",
+    "decision_of_all",
+    "evidence",
+    "judge",
+    "junit",
+    "places",
+    "read",
+    "reasons",
+    "rows",
+    "write",
+    "write_text",
+]

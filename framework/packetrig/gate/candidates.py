@@ -1,0 +1,99 @@
+"""From what was named on the command line to the very files that ship."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import CompileError, Error
+from ..spec import Spec, build
+from .outcome import Answer, Candidate, Outcome, Reason
+
+# clang cannot find a header: whether the program is wrong or the machine incomplete is not known.
+_NO_HEADER = re.compile(r"'[^']+' file not found")
+
+
+def name_of(given: Path) -> str:
+    """Name an object after its file: xdp_http for progs/xdp_http.bpf.c and build/xdp_http.bpf.o."""
+    return given.name.removesuffix(given.suffix).removesuffix(".bpf")
+
+
+def check_names(given: Sequence[Path]) -> None:
+    """Say which two would be written to one file.
+
+    Raises:
+        Error: Two objects have one name.
+    """
+    seen: dict[str, Path] = {}
+    for path in given:
+        name = name_of(path)
+        if name in seen:
+            raise Error(f"{seen[name]} and {path} are both named {name}: gate them one by one")
+        seen[name] = path
+
+
+def prepare(
+    given: Path, *, into: Path, warnings: str | None, kind: str | None
+) -> tuple[Candidate, Outcome]:
+    """Build a source to the file that ships, or take an object as it is; the rule is `build`.
+
+    `warnings` is the policy's word, None when it says nothing about them.
+    """
+    name = name_of(given)
+    if given.suffix == ".o":
+        try:
+            spec = Spec.read(given)
+        except Error as e:
+            return Candidate(name, given, kind=kind), _undecided(e)
+        outcome = Outcome("build", Answer.HELD, "as given", measured={"built": False})
+        return Candidate(name, given, given, spec, kind=kind), outcome
+    try:
+        built = build(given)
+        path = _ship(built.data, into / built.name)
+        spec = Spec.read(path)
+        source_sha256 = hashlib.sha256(given.read_bytes()).hexdigest()
+    except CompileError as e:
+        return Candidate(name, given, source=given, kind=kind), _refused(e)
+    except (Error, OSError) as e:
+        return Candidate(name, given, source=given, kind=kind), _undecided(e)
+    candidate = Candidate(name, given, path, spec, given, source_sha256, built.command, kind)
+    return candidate, _warned(built.warnings, warnings, given)
+
+
+def _ship(data: bytes, path: Path) -> Path:
+    # Whole or not at all: somebody may be about to attach the file that was there.
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as e:
+        raise Error(f"{path}: the object cannot be written: {e.strerror or e}") from e
+    return path
+
+
+def _warned(text: str, rule: str | None, given: Path) -> Outcome:
+    count = len(re.findall(r"\bwarning: ", text))
+    measured = {"built": True, "warnings": text}
+    if not count:
+        return Outcome("build", Answer.HELD, "ok", measured=measured)
+    shown = f"{count} warning{'' if count == 1 else 's'}"
+    if rule != "error":
+        return Outcome("build", Answer.HELD, shown, measured=measured)
+    first = next(line for line in text.splitlines() if "warning: " in line)
+    reason = Reason(f"clang warns: {first}", f"packetrig gate {given}", text)
+    return Outcome("build", Answer.REFUSED, shown, (reason,), measured)
+
+
+def _refused(e: CompileError) -> Outcome:
+    if _NO_HEADER.search(str(e)):
+        return _undecided(e)
+    reason = Reason(str(e), details=e.diagnostics)
+    return Outcome("build", Answer.REFUSED, "does not compile", (reason,))
+
+
+def _undecided(e: Exception) -> Outcome:
+    return Outcome("build", Answer.UNDECIDED, "cannot tell", (Reason(str(e)),))

@@ -1,0 +1,174 @@
+"""The replay rule: recorded traffic through the object, against what is expected of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import packets
+from ..errors import Error, NotFound
+from ..objects import Object
+from ..packets.pcap import Record
+from ..program import Program
+from ..refusals import SKB_KINDS
+from ..replay import Replayed, Setup, name_of, replay
+from ..spec import Spec
+from ..verdicts import XDP, is_legal
+from . import policy
+from .outcome import Answer, Candidate, Outcome, Reason
+
+_SHOWN = 5
+_FRAME_KINDS = {"xdp", *SKB_KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Hold a capture with what each program is expected to say to its packets."""
+
+    path: Path
+    records: tuple[Record, ...]
+    expected: Mapping[str, tuple[str, ...]]
+
+
+def replayed(candidate: Candidate, rule: policy.Replay, captures: Sequence[Capture]) -> Outcome:
+    """Replay every capture through every program that takes frames."""
+    assert candidate.spec is not None
+    reasons: list[Reason] = []
+    counts = {"tested": 0, "refused": 0, "expected": 0, "compared": 0}
+    wrong = 0
+    runnable = 0
+    with candidate.spec.load(kind=candidate.kind) as probe:
+        names = [name for name, p in probe.programs.items() if p.kind in _FRAME_KINDS]
+    for name in names:
+        runnable += 1
+        setup = setup_for(rule, candidate, name)
+        with setup.load(candidate.spec, kind=candidate.kind) as loaded:
+            other = _deployed(rule, candidate, name, setup)
+            try:
+                for capture in captures:
+                    for event, why in _judged(loaded, name, other, capture, setup):
+                        counts["tested"] += event.is_tested
+                        counts["refused"] += not event.is_tested
+                        counts["compared"] += other is not None
+                        counts["expected"] += name in capture.expected
+                        if not why:
+                            continue
+                        wrong += 1
+                        if len(reasons) < _SHOWN:
+                            reasons.append(_reason(candidate, rule, name, capture, event, why))
+            finally:
+                if other:
+                    other.close()
+    if not runnable:
+        kinds = candidate.kinds
+        reason = Reason(f"no frame can be given to a program of kind {kinds}")
+        return Outcome("replay", Answer.DOES_NOT_APPLY, "-", (reason,))
+    measured = {
+        **counts,
+        "captures": [str(capture.path) for capture in captures],
+        "wrong": wrong,
+    }
+    shown = f"{counts['tested']} frames"
+    if wrong:
+        more = [Reason(f"and {wrong - len(reasons)} more packets")] if wrong > len(reasons) else []
+        shown = f"{wrong} of {counts['tested']} wrong"
+        return Outcome("replay", Answer.REFUSED, shown, (*reasons, *more), measured)
+    if not counts["tested"]:
+        why = f"none of the {counts['refused']} frames could be given to it: nothing was tested"
+        return Outcome("replay", Answer.UNDECIDED, "0 frames", (Reason(why),), measured)
+    return Outcome("replay", Answer.HELD, shown, (), measured)
+
+
+def _judged(
+    loaded: Object, name: str, other: Object | None, capture: Capture, setup: Setup
+) -> Iterator[tuple[Replayed, str]]:
+    """Replay one capture from a fresh state, and say of each packet what is wrong with it."""
+    for each in (loaded, other):
+        if each:
+            each.renew()
+            setup.put(each)
+    expected = capture.expected.get(name)
+    if expected is not None and len(expected) != len(capture.records):
+        raise Error(
+            f"{capture.path}: {len(capture.records)} packets, but {len(expected)} verdicts of "
+            f"{name} beside it"
+        )
+    program, against = loaded.programs[name], other.programs[name] if other else None
+    for at, event in enumerate(replay(program, capture.records, against=against)):
+        yield event, _wrong(program, event, expected[at] if expected else None)
+
+
+def _wrong(program: Program, event: Replayed, wanted: str | None) -> str:
+    if event.differs:
+        differing = ", ".join(event.differences)
+        return f"it does not do the same as what is deployed: {differing}"
+    if event.run is None:
+        return ""
+    verdict = event.run.verdict
+    if wanted is not None and name_of(verdict) != wanted:
+        return f"{name_of(verdict)}, expected {wanted}"
+    if not is_legal(program.kind, verdict):
+        return f"{int(verdict)} is no verdict of a program of kind {program.kind}"
+    # An error inside the program; the kernel drops the packet and raises a tracepoint.
+    return "ABORTED, which no packet may lead to" if verdict is XDP.ABORTED else ""
+
+
+def _reason(
+    candidate: Candidate,
+    rule: policy.Replay,
+    name: str,
+    capture: Capture,
+    event: Replayed,
+    why: str,
+) -> Reason:
+    words = ["packetrig", "run", str(candidate.path)]
+    if candidate.spec is not None and len(candidate.spec.programs) > 1:
+        words += ["--program", name]
+    if candidate.kind:
+        words += ["--kind", candidate.kind]
+    words += ["--pcap", str(capture.path)]
+    setup = _setup_path(rule, candidate, name)
+    if setup and setup.exists():
+        words += ["--setup", str(setup)]
+    if event.differs and rule.against:
+        words += ["--against", str(_filled(rule.against, candidate, name))]
+    summary = packets.explain.summary(event.record.data)
+    details = event.run.explain() if event.run else ""
+    text = f"{capture.path}, packet {event.number}: {why} ({summary})"
+    return Reason(text, shlex.join(words), details)
+
+
+def setup_for(rule: policy.Replay | None, candidate: Candidate, name: str) -> Setup:
+    """Read the state that a program gets first; a pattern without a file for it means none.
+
+    Raises:
+        NotFound: The policy names one file for all programs, and it is not there.
+    """
+    path = _setup_path(rule, candidate, name)
+    if path is None or (not path.exists() and rule and "{" in (rule.setup or "")):
+        return Setup()
+    return Setup.read(path)
+
+
+def _setup_path(rule: policy.Replay | None, candidate: Candidate, name: str) -> Path | None:
+    return _filled(rule.setup, candidate, name) if rule and rule.setup else None
+
+
+def _filled(pattern: str, candidate: Candidate, program: str) -> Path:
+    return Path(pattern.replace("{program}", program).replace("{object}", candidate.name))
+
+
+def _deployed(rule: policy.Replay, candidate: Candidate, name: str, setup: Setup) -> Object | None:
+    if rule.against is None:
+        return None
+    path = _filled(rule.against, candidate, name)
+    if not path.exists():
+        raise NotFound(f"[replay] against: there is no {path} to compare {name} with")
+    loaded = setup.load(Spec.read(path), kind=candidate.kind)
+    if name not in loaded.programs:
+        names = ", ".join(loaded.programs)
+        loaded.close()
+        raise Error(f"[replay] against: {path} has no program {name}; it has: {names}")
+    return loaded

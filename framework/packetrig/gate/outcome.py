@@ -1,0 +1,99 @@
+"""What the gate says: of each rule an outcome, of each object a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ..spec import Spec
+
+RULES = ("build", "verifier", "tests", "replay", "live")
+
+
+class Answer(Enum):
+    """Say what came of one rule."""
+
+    HELD = "held"
+    REFUSED = "refused"
+    UNDECIDED = "undecided"
+    OFF = "off"  # not written in the policy
+    NOT_REACHED = "not reached"  # an earlier rule left nothing to look at
+    DOES_NOT_APPLY = "does not apply"  # to programs of this kind
+
+
+class Decision(Enum):
+    """Say what may be done with an object."""
+
+    DEPLOY = "DEPLOY"
+    REFUSED = "REFUSED"
+    UNDECIDED = "UNDECIDED"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Say in words why a rule did not hold, and with which command one sees it again."""
+
+    text: str
+    repeat: str = ""
+    details: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Tell what came of one rule: the answer, what the table shows, why, and what was measured."""
+
+    rule: str
+    answer: Answer
+    shown: str
+    reasons: tuple[Reason, ...] = ()
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Name an object that is to be judged.
+
+    `given` is what the user named, `path` the object file that ships; `spec` holds its bytes, and
+    is None when there is no object.
+    """
+
+    name: str
+    given: Path
+    path: Path | None = None
+    spec: Spec | None = None
+    source: Path | None = None
+    source_sha256: str = ""
+    command: tuple[str, ...] = ()
+    kind: str | None = None
+
+    @property
+    def kinds(self) -> str:
+        """Name the kinds of its programs, for the table."""
+        if self.spec is None:
+            return "-"
+        kinds = {self.kind or program.kind or "?" for program in self.spec.programs.values()}
+        return " ".join(sorted(kinds)) or "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Hold an object with what came of each rule."""
+
+    candidate: Candidate
+    outcomes: tuple[Outcome, ...]
+    programs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def decision(self) -> Decision:
+        """Decide: one refusal refuses; else one rule that could not be told leaves it undecided."""
+        answers = {outcome.answer for outcome in self.outcomes}
+        if Answer.REFUSED in answers:
+            return Decision.REFUSED
+        return Decision.UNDECIDED if Answer.UNDECIDED in answers else Decision.DEPLOY
+
+    def outcome(self, rule: str) -> Outcome:
+        """Return what came of a rule."""
+        return next(found for found in self.outcomes if found.rule == rule)

@@ -1,0 +1,185 @@
+"""The policy: what an object must hold to be deployed. A rule is off until it is written."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import NotFound, PolicyError
+
+ModeName = Literal["native", "generic", "tc-ingress", "tc-egress"]
+_Text = Annotated[str, Field(min_length=1)]
+
+# `description` is what a PolicyError says is allowed.
+_Count = Annotated[int, Field(ge=1)]
+_FROM_ONE = "a whole number from 1"
+_TEXTS = "a list of at least one text"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        alias_generator=lambda name: name.replace("_", "-"),
+    )
+
+
+class Build(_Section):
+    """Say what the compiler may complain about: `warnings = "error"` refuses any."""
+
+    warnings: Literal["error", "show"] = Field("show", description="'error' or 'show'")
+
+
+class Verifier(_Section):
+    """Limit what the verifier counted: instructions processed, states, bytes of stack."""
+
+    max_instructions: _Count | None = Field(None, description=_FROM_ONE)
+    max_states: _Count | None = Field(None, description=_FROM_ONE)
+    max_stack: int | None = Field(None, ge=0, description="a number of bytes from 0")
+
+
+class Tests(_Section):
+    """Run pytest on `paths`: a test must have used exactly this object, and all that did pass."""
+
+    paths: list[_Text] = Field(min_length=1, description=_TEXTS)
+    max_skipped: int | None = Field(None, ge=0, description="a whole number from 0")
+
+
+class Replay(_Section):
+    """Replay captures, with `setup` put in first; `against` is an object that must do the same."""
+
+    pcap: list[_Text] = Field(min_length=1, description=_TEXTS)
+    setup: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
+    against: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
+
+
+class Live(_Section):
+    """Attach it to a veth pair, and hold it to its test run: the captures' and real traffic."""
+
+    modes: list[ModeName] = Field(
+        min_length=1, description=f"a list of: {', '.join(get_args(ModeName))}"
+    )
+    traffic: bool = Field(True, description="true or false")
+
+
+class Rules(_Section):
+    """Hold the rules of a policy; None is a rule that is off."""
+
+    version: int = Field(ge=1, le=1, description="1")  # Literal[1] would take `true`
+    build: Build | None = Field(None, description="a table: [build]")
+    verifier: Verifier | None = Field(None, description="a table: [verifier]")
+    tests: Tests | None = Field(None, description="a table: [tests]")
+    replay: Replay | None = Field(None, description="a table: [replay]")
+    live: Live | None = Field(None, description="a table: [live]")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Hold a policy with the file it came from and that file's hash."""
+
+    path: Path
+    sha256: str
+    rules: Rules
+
+
+def read(path: str | Path) -> Policy:
+    """Read a policy.
+
+    Raises:
+        NotFound: There is no such file.
+        PolicyError: It is not TOML; a key is unknown or missing, or has a wrong value. The message
+            names the file, the key, and what was allowed.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        parts = tomllib.loads(text)
+    except FileNotFoundError as e:
+        raise NotFound(f"{path}: there is no such policy") from e
+    except OSError as e:
+        raise PolicyError(
+            f"{path}: cannot be read: {(e.strerror or str(e)).lower()}", file=str(path)
+        ) from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        said = f"{str(e)[:1].lower()}{str(e)[1:]}"
+        raise PolicyError(f"{path}: is not TOML: {said}", file=str(path)) from e
+    try:
+        rules = Rules.model_validate(parts)
+    except ValidationError as e:
+        raise _explained(path, e) from e
+    if not rules.model_fields_set - {"version"}:
+        names = ", ".join(_names(Rules)[1:])
+        raise PolicyError(
+            f"{path}: no rule is written, so nothing would be decided; there are: {names}",
+            file=str(path),
+            allowed=names,
+        )
+    return Policy(path, hashlib.sha256(text.encode()).hexdigest(), rules)
+
+
+def _explained(path: Path, e: ValidationError) -> PolicyError:
+    # A key that was written wrong is named before the one that is missing for it.
+    found = e.errors(include_url=False)
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
+    where = [str(part) for part in first["loc"] if not isinstance(part, int)]
+    key = _written(where)
+    field_allowed = _allowed(where)
+    if first["type"] == "extra_forbidden":
+        names = _names(_section(where[:-1]))
+        near = difflib.get_close_matches(where[-1], names, n=1)
+        hint = f", did you mean '{near[0]}'?" if near else ""
+        said, field_allowed = f"there is no such key{hint}", ", ".join(names)
+    elif first["type"] == "missing":
+        said = "is missing"
+    else:
+        said = f"{_shown(first['input'])} does not fit"
+    more = f" (and {e.error_count() - 1} more)" if e.error_count() > 1 else ""
+    return PolicyError(
+        f"{path}: {key}: {said}; allowed: {field_allowed}{more}",
+        file=str(path),
+        key=key,
+        allowed=field_allowed,
+    )
+
+
+def _written(where: Sequence[str]) -> str:
+    # As it stands in the file: a key in its table.
+    return f"[{where[0]}] {'.'.join(where[1:])}" if len(where) > 1 else where[0]
+
+
+def _section(where: Sequence[str]) -> type[BaseModel]:
+    if not where:
+        return Rules
+    tables: dict[str, type[BaseModel]] = {
+        "build": Build,
+        "verifier": Verifier,
+        "tests": Tests,
+        "replay": Replay,
+        "live": Live,
+    }
+    return tables[where[0]]
+
+
+def _names(section: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def _allowed(where: Sequence[str]) -> str:
+    section = _section(where[:-1])
+    for name, field in section.model_fields.items():
+        if where and where[-1] in (name, field.alias):
+            return field.description or "see docs/gate.md"
+    return "see docs/gate.md"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

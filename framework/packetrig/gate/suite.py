@@ -1,0 +1,169 @@
+"""The tests rule: pytest runs once for all objects, and tells which test used which."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import Error, PolicyError, ToolMissing
+from .outcome import Answer, Candidate, Outcome, Reason
+from .recorder import FOLDER
+
+_SHOWN = 5
+# pytest's exit codes: all passed, some failed, none collected. Others mean that it did not work.
+_RAN = (0, 1, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """Tell of one test: the hashes of the objects that it used, and how it ended."""
+
+    name: str
+    objects: frozenset[str]
+    sources: frozenset[str]
+    outcome: str
+    why: str
+
+    @property
+    def command(self) -> str:
+        """Return the command that runs it again."""
+        return shlex.join(["pytest", self.name])
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Hold what one run of pytest told."""
+
+    tests: tuple[Tested, ...]
+    command: str
+    seed: int
+
+    def with_outcome(self, outcome: str) -> list[Tested]:
+        """List the tests that ended so."""
+        return [test for test in self.tests if test.outcome == outcome]
+
+
+def check_paths(paths: Sequence[str], file: Path) -> None:
+    """Say which path of the policy is not there, before anything runs.
+
+    Raises:
+        PolicyError: There is no such file or folder.
+    """
+    for path in paths:
+        if not Path(path.partition("::")[0]).exists():
+            raise PolicyError(
+                f"{file}: [tests] paths: there is no {path} in {Path.cwd()}",
+                file=str(file),
+                key="[tests] paths",
+                allowed="paths that exist, from the folder where the gate runs",
+            )
+
+
+def run(paths: Sequence[str], *, seed: int) -> Suite:
+    """Run pytest on the paths, with Hypothesis seeded, and read what the recorder wrote.
+
+    Raises:
+        Error: pytest did not get as far as running the tests; its own words are in the message.
+    """
+    words = ["pytest", "-q", "-p", "packetrig.gate.recorder", f"--hypothesis-seed={seed}", *paths]
+    # stdin is closed to it and its output kept: a person reads the gate's table.
+    with tempfile.TemporaryDirectory(prefix="packetrig-gate-") as folder:
+        try:
+            ended = subprocess.run(
+                [sys.executable, "-m", *words],
+                env={**os.environ, FOLDER: folder},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="backslashreplace",
+                check=False,
+            )
+        except OSError as e:
+            raise ToolMissing(f"pytest does not start: {e.strerror or e}") from e
+        if ended.returncode not in _RAN:
+            raise Error(
+                f"pytest could not run the tests (exit {ended.returncode}): "
+                f"{_last_words(ended.stdout)}; see: {shlex.join(['pytest', *paths])}"
+            )
+        tests = tuple(_read(Path(folder)))
+    if not tests and ended.returncode == 1:
+        raise Error(f"pytest failed and told nothing: {_last_words(ended.stdout)}")
+    return Suite(tests, shlex.join(["pytest", f"--hypothesis-seed={seed}", *paths]), seed)
+
+
+def _read(folder: Path) -> list[Tested]:
+    found = []
+    for file in sorted(folder.glob("*.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            fields = json.loads(line)
+            found.append(
+                Tested(
+                    fields["test"],
+                    frozenset(fields["objects"]),
+                    frozenset(fields["sources"]),
+                    fields["outcome"],
+                    fields["why"],
+                )
+            )
+    return sorted(found, key=lambda test: test.name)
+
+
+def _last_words(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip("= \t_!")]
+    told = [line for line in lines if line.startswith(("ERROR", "E  ", "INTERNALERROR"))]
+    return (told or lines or ["it said nothing"])[-1 if not told else 0][:300]
+
+
+def judge(candidate: Candidate, suite: Suite, *, max_skipped: int | None) -> Outcome:
+    """Hold an object to the tests that used exactly it."""
+    assert candidate.spec is not None
+    digest = candidate.spec.sha256
+    source = str(candidate.source.resolve()) if candidate.source else ""
+    own = [t for t in suite.tests if digest in t.objects or source in t.sources]
+    passed = [test for test in own if test.outcome == "passed"]
+    failed = [test for test in own if test.outcome == "failed"]
+    skipped = suite.with_outcome("skipped")
+    # A test that failed before it used an object may be about any: nothing is known.
+    astray = [t for t in suite.with_outcome("failed") if not t.objects and not t.sources]
+    measured = {
+        "command": suite.command,
+        "failed": [test.name for test in failed],
+        "passed": len(passed),
+        "seed": suite.seed,
+        "skipped": [test.name for test in skipped],
+        "failed-without-an-object": [test.name for test in astray],
+    }
+    if failed:
+        shown = f"{len(failed)} of {len(own)} failed"
+        return Outcome("tests", Answer.REFUSED, shown, _reasons(failed, "failed"), measured)
+    if astray:
+        why = _reasons(astray, "failed before it used an object, so it may be about this one")
+        return Outcome("tests", Answer.UNDECIDED, f"{len(astray)} unclear", why, measured)
+    if not passed:
+        text = (
+            f"no test used this object (sha256 {digest[:12]}...): a test that builds the source "
+            "with other macros or flags tests another object"
+        )
+        reason = Reason(text, suite.command)
+        return Outcome("tests", Answer.REFUSED, "none used it", (reason,), measured)
+    if max_skipped is not None and len(skipped) > max_skipped:
+        why = _reasons(skipped, f"was skipped; max-skipped is {max_skipped}")
+        return Outcome("tests", Answer.UNDECIDED, f"{len(skipped)} skipped", why, measured)
+    return Outcome("tests", Answer.HELD, f"{len(passed)} passed", (), measured)
+
+
+def _reasons(tests: Sequence[Tested], what: str) -> tuple[Reason, ...]:
+    reasons = [
+        Reason(f"{t.name} {what}: {t.why.strip().partition(chr(10))[0]}", t.command, t.why)
+        for t in tests[:_SHOWN]
+    ]
+    more = len(tests) - len(reasons)
+    return (*reasons, *([Reason(f"and {more} more tests")] if more else []))
