@@ -150,8 +150,8 @@ def _number(data: bytes, offset: int) -> int:
 # --- a row for each rule
 
 ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
-V4 = IP(src="10.0.0.1", dst="10.0.0.80")
-V6 = IPv6(src="2001:db8::1", dst="2001:db8::80")
+V4 = IP(src="192.0.2.1", dst="192.0.2.2")
+V6 = IPv6(src="2001:db8::1", dst="2001:db8::2")
 SECRET = b"GET /secret.html HTTP/1.1\r\n\r\n"
 INDEX = b"GET /index.html HTTP/1.1\r\n\r\n"
 STAMPS = [("NOP", None), ("NOP", None), ("Timestamp", (1, 2))]
@@ -209,28 +209,31 @@ def _requests() -> Iterator[Row]:
 
 
 def _tcp_headers() -> Iterator[Row]:
-    spelled = [(253, b"GET /secret.html "), ("NOP", None)]
+    # Whoever takes the header to be 20 bytes long finds an allowed path where it is malformed.
+    short = b"GET / H"
     yield Row("timestamps", ETHER / V4 / web(options=STAMPS), Reason.REFUSED)
     yield Row("40 bytes of options", ETHER / V4 / web(options=[("NOP", None)] * 40), Reason.REFUSED)
-    yield Row("option that spells GET", ETHER / V4 / web(b"", options=spelled), Reason.NO_REQUEST)
+    spelled = web(b"GET /secret.html H\0\0", dataofs=10)
+    yield Row("options that spell a request", ETHER / V4 / spelled, Reason.NO_REQUEST)
     yield Row("options without payload", ETHER / V4 / web(b"", options=STAMPS), Reason.NO_REQUEST)
     for offset in range(5):
-        yield Row(f"data offset {offset}", ETHER / V4 / web(dataofs=offset), Reason.MALFORMED)
-    short = ETHER / V4 / web(b"GET /", dataofs=15)
-    yield Row("data offset beyond the packet", short, Reason.MALFORMED)
-    padded = bytes(short) + bytes(60)
-    yield Row("data offset into the padding", padded, Reason.MALFORMED)
+        packet = ETHER / V4 / web(INDEX, dataofs=offset)
+        yield Row(f"data offset {offset}", packet, Reason.MALFORMED)
+    lying = ETHER / V4 / web(short, dataofs=15)
+    yield Row("data offset beyond the frame", lying, Reason.MALFORMED)
+    yield Row("data offset into the padding", bytes(lying) + bytes(60), Reason.MALFORMED)
     yield Row("TCP header cut", bytes(ETHER / V4 / web())[: 14 + 20 + 19], Reason.MALFORMED)
 
 
 def _ipv4_headers() -> Iterator[Row]:
-    request = bytes(ETHER / V4 / web())
+    # Whoever believes an ihl below 5 finds a TCP header with a data offset that makes sense.
+    request = bytes(ETHER / V4 / web(seq=0x50000000, ack=0x50000000))
     at = len(ETHER)
 
     def with_bytes(offset: int, data: bytes) -> bytes:
         return request[: at + offset] + data + request[at + offset + len(data) :]
 
-    options = IP(src="10.0.0.1", dst="10.0.0.80", options=b"\x94\x04\0\0")
+    options = IP(src=V4.src, dst=V4.dst, options=b"\x94\x04\0\0")
     yield Row("IPv4 options", ETHER / options / web(), Reason.REFUSED)
     for ihl in range(5):
         yield Row(f"ihl {ihl}", with_bytes(0, bytes((0x40 | ihl,))), Reason.MALFORMED)

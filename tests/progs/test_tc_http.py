@@ -104,7 +104,7 @@ def test_each_malformed_frame_gets_the_verdict_that_is_stated(tc_http):
 @given(
     packets=st.lists(
         (net.tcp_packets(destination_port=80) | net.frames() | net.mangled()).filter(is_taken),
-        max_size=20,
+        max_size=5,
     )
 )
 def test_it_cannot_be_told_from_the_xdp_program(tc_http, xdp_http, packets):

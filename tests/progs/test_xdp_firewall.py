@@ -148,9 +148,9 @@ def source_at(packet):
     return at + 12
 
 
-@given(frames=st.lists(net.frames() | net.mangled(), max_size=20))
-def test_with_empty_maps_everything_passes_as_it_came(firewall, frames):
-    for frame in frames:
-        run = firewall.run(frame)
-        assert run.verdict is XDP.PASS
-        assert run.data == frame
+@given(frame=net.frames() | net.mangled())
+def test_with_empty_maps_everything_passes_as_it_came(firewall, frame):
+    run = firewall.run(frame)
+
+    assert run.verdict is XDP.PASS
+    assert run.data == frame

@@ -53,9 +53,9 @@ def test_only_the_source_address_decides(mac_filter, frame, other):
     assert (mac_filter.run(elsewhere).verdict is XDP.DROP) == (other == frame[6:12])
 
 
-@given(frames=st.lists(net.frames(), max_size=20))
-def test_with_an_empty_map_everything_passes_as_it_came(mac_filter, frames):
-    for frame in frames:
-        run = mac_filter.run(frame)
-        assert run.verdict is XDP.PASS
-        assert run.data == frame
+@given(frame=net.frames())
+def test_with_an_empty_map_everything_passes_as_it_came(mac_filter, frame):
+    run = mac_filter.run(frame)
+
+    assert run.verdict is XDP.PASS
+    assert run.data == frame

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
+from scapy.layers.l2 import Dot1AD, Dot1Q
 
 import packetrig
 from packetrig import XDP
 from packetrig import strategies as net
 
-untag = packetrig.fixture("progs/xdp_untag.bpf.c")
+from . import untagging
+from .untagging import INSIDE, TAGGED, UNTAGGED, E
 
-E = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
-INSIDE = IP(src="10.0.0.1", dst="10.0.0.2") / UDP()
+untag = packetrig.fixture("progs/xdp_untag.bpf.c")
 
 
 def without_outer_tag(frame: bytes) -> bytes:
@@ -22,12 +21,12 @@ def without_outer_tag(frame: bytes) -> bytes:
 
 
 def test_a_listed_vlan_loses_its_tag_and_nothing_else(untag):
-    untag.maps.untagged[10] = 0
+    untagging.set_up(untag)
 
-    run = untag.run(E / Dot1Q(vlan=10, prio=5) / INSIDE)
+    run = untag.run(TAGGED)
 
     assert run.verdict is XDP.PASS
-    assert run.data == bytes(E / INSIDE)
+    assert run.data == UNTAGGED
     assert untag.maps.untagged[10] == 1
 
 
@@ -39,7 +38,7 @@ def test_a_listed_vlan_loses_its_tag_and_nothing_else(untag):
     ("the tag alone", bytes(E / Dot1Q(vlan=10, type=0x0800)), XDP.PASS),
 )
 def test_tags_that_go(untag, packet, verdict):
-    untag.maps.untagged[10] = 0
+    untagging.set_up(untag)
 
     run = untag.run(packet)
 
@@ -54,7 +53,7 @@ def test_tags_that_go(untag, packet, verdict):
     ("tag cut short", bytes(E / Dot1Q(vlan=10) / INSIDE)[:17], XDP.PASS),
 )
 def test_frames_that_stay(untag, packet, verdict):
-    untag.maps.untagged[10] = 0
+    untagging.set_up(untag)
 
     run = untag.run(packet)
 

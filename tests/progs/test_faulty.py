@@ -1,0 +1,150 @@
+"""Each program in progs/faulty is caught: by the rows and the checks that the right one passes.
+
+The fault is known, so it is known as well what must find it, and that the rest holds: a twin that
+failed everything would prove little.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+
+import packetrig
+from packetrig import XDP, Failure, Object
+from packetrig.checks import Check
+
+from . import http, marking, routing, untagging
+from .http import Reason
+
+PROGS = Path(__file__).parents[2] / "progs"
+TWINS = {path.name.removesuffix(".bpf.c") for path in (PROGS / "faulty").glob("*.bpf.c")}
+
+# Rows of xdp_http's table that tell each twin of it from the right program.
+HTTP_TWINS = {
+    "xdp_http_data_offset_ignored": {
+        "timestamps",
+        "40 bytes of options",
+        "options that spell a request",
+        *(f"data offset {offset}" for offset in range(5)),
+        "data offset beyond the frame",
+        "data offset into the padding",
+    },
+    "xdp_http_extensions_not_walked": {
+        "IPv6 extensions",
+        "as many extensions as can be",
+        "one extension too many",
+        "jumbogram",
+        "extension cut",
+        "extension beyond the frame",
+        "extension beyond the payload length",
+        "first fragment, IPv6",
+        "atomic fragment, IPv6",
+    },
+    "xdp_http_fragment_as_first": {"fragment at 8, IPv4", "fragment at 1480, IPv4"},
+    "xdp_http_ihl_lower_bound_forgotten": {f"ihl {ihl}" for ihl in range(5)},
+    "xdp_http_off_by_one": {
+        "no payload",
+        "options without payload",
+        "options that spell a request",
+    },
+    "xdp_http_padding_as_payload": {"request in the padding", "data offset into the padding"},
+    "xdp_http_protocol_as_ethertype": {
+        row.name for row in http.ROWS if row.reason in (Reason.REFUSED, Reason.PATH_CUT)
+    },
+    "xdp_http_vlan_not_parsed": {"VLAN", "two VLANs", "VLAN tag cut"},
+    "xdp_http_zero_ends_path": {"path with a zero byte"},
+}
+
+# The check that must object to each twin of a program that rewrites, and who makes its packets.
+REWRITING_TWINS = {
+    "tc_egress_marker_checksum_not_updated": (marking, marking.every_checksum_is_right),
+    "tc_egress_marker_ecn_overwritten": (marking, marking.congestion_bits_stay),
+    "xdp_router_checksum_carry_lost": (
+        routing,
+        routing.a_forwarded_packet_has_a_right_header_checksum,
+    ),
+    "xdp_router_checksum_not_updated": (
+        routing,
+        routing.a_forwarded_packet_has_a_right_header_checksum,
+    ),
+    "xdp_router_ttl_not_decremented": (routing, routing.a_forwarded_packet_has_lost_one_hop),
+}
+
+
+@contextlib.contextmanager
+def loaded(name: str, set_up: Callable[[Object], None]) -> Iterator[Object]:
+    with packetrig.build(PROGS / f"{name}.bpf.c").load() as program:
+        set_up(program)
+        yield program
+
+
+def failing(name: str) -> set[str]:
+    """Name the rows of xdp_http's table that a program does not hold to."""
+    with loaded(name, http.set_up) as program:
+        verdicts = program.run_many([row.frame for row in http.ROWS]).verdicts
+    return {
+        row.name
+        for row, verdict in zip(http.ROWS, verdicts, strict=True)
+        if (verdict is XDP.DROP) != row.reason.is_dropped
+    }
+
+
+def search(program: Object, rules: Any, *checks: Check) -> None:
+    """Run checks on as many packets as it takes to be sure, the same ones each time."""
+
+    @settings(max_examples=1500, derandomize=True, database=None, phases=[Phase.generate])
+    @given(packet=rules.packets())
+    def they_hold(packet: bytes) -> None:
+        run = program.run(packet)
+        for check in checks:
+            check(packet, run)
+
+    they_hold()
+
+
+def test_each_twin_is_caught_by_something() -> None:
+    assert {*HTTP_TWINS, *REWRITING_TWINS, "xdp_untag_stale_offset"} == TWINS
+
+
+def test_the_right_program_fails_no_row() -> None:
+    assert failing("xdp_http") == set()
+
+
+@pytest.mark.parametrize("twin", HTTP_TWINS)
+def test_a_twin_of_the_filter_fails_the_rows_of_its_fault(twin: str) -> None:
+    assert failing(f"faulty/{twin}") >= HTTP_TWINS[twin]
+
+
+@pytest.mark.parametrize("twin", HTTP_TWINS)
+def test_a_twin_of_the_filter_holds_where_its_fault_is_not_touched(twin: str) -> None:
+    assert not failing(f"faulty/{twin}") & {"allowed path", "IPv6 allowed", "UDP", "ARP", "answer"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("twin", REWRITING_TWINS)
+def test_a_check_objects_to_a_twin_that_rewrites(twin: str) -> None:
+    rules, check = REWRITING_TWINS[twin]
+
+    with loaded(f"faulty/{twin}", rules.set_up) as program, pytest.raises(Failure) as caught:
+        search(program, rules, check)
+
+    assert caught.value.check == check.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, rules", [("xdp_router", routing), ("tc_egress_marker", marking)])
+def test_the_checks_hold_for_the_right_program_as_long(name: str, rules: Any) -> None:
+    with loaded(name, rules.set_up) as program:
+        search(program, rules, *rules.CHECKS)
+
+
+def test_a_stale_offset_is_seen_in_the_bytes() -> None:
+    for name, holds in (("xdp_untag", True), ("faulty/xdp_untag_stale_offset", False)):
+        with loaded(name, untagging.set_up) as program:
+            run = program.run(untagging.TAGGED)
+        assert (run.data == untagging.UNTAGGED) == holds
