@@ -87,6 +87,8 @@ class Program:
     @property
     def fd(self) -> int:
         """Return the program's descriptor; it changes when the object is renewed."""
+        # Whoever has it can run the program where we do not see it: on an interface, for instance.
+        self.owner.loaded.is_dirty = True
         return self.owner.loaded.program_fds[self.name]
 
     @property
