@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import packets, refusals
 from ._bpf import OUTPUT_ROOM, ffi, lib, strerror
 from ._bpf.contexts import LAYOUTS, encode
+from ._bpf.kinds import BEHIND_REDIRECT
 from .cost import measure
 from .errors import Error, InputRefused, Unsupported
 from .run import Run, Runs, made
@@ -111,7 +112,9 @@ class Program:
     @property
     def statistics(self) -> Statistics:
         """Return what the verifier and the JIT made of it; loads the program once more."""
-        return measure(self.owner.spec, self.name, kind=self.owner.kind)
+        is_told = self.name in self.owner.loaded.told
+        kind = self.owner.kind if is_told else None
+        return measure(self.owner.spec, self.name, kind=kind)
 
     def run(
         self,
@@ -235,6 +238,9 @@ class Program:
         return bytes(raw)
 
     def _refused(self, error: int, frame: bytes, *, has_context: bool = False) -> Exception:
+        attach = self.owner.loaded.attach_types[self.name] if self.kind == "xdp" else 0
+        if error == errno.EINVAL and attach in BEHIND_REDIRECT:
+            return refusals.behind_redirect(self.name, BEHIND_REDIRECT[attach])
         return refusals.after(self.name, self.kind, error, frame, has_context=has_context)
 
     def run_many(self, frames: Iterable[Any]) -> Runs:
@@ -263,7 +269,7 @@ class Program:
         at = ffi.from_buffer("uint32_t[]", sizes)
         for first in range(0, len(given), _BATCH):
             last = min(first + _BATCH, len(given))
-            block = b"".join(itertools.islice(given, first, last))
+            block = b"".join(given[first:last])
             error = lib.pr_run_many(
                 self._runner, batch, block, at, first, last, least, most, linear
             )
