@@ -10,22 +10,12 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
-/* Returns the nanoseconds that `count` calls took, or -errno of the first one that failed. */
-int64_t packetrig_bench_loop(int program_fd, const void *frame, uint32_t size, uint64_t count)
+/* Returns 0, or the errno of the first call that failed. */
+int packetrig_bench_loop(int program_fd, const void *frame, uint32_t size, uint64_t count)
 {
 	static unsigned char out[4096];
-	int64_t start = now_ns();
 
 	for (uint64_t i = 0; i < count; i++) {
 		union bpf_attr attr;
@@ -38,7 +28,7 @@ int64_t packetrig_bench_loop(int program_fd, const void *frame, uint32_t size, u
 		attr.test.data_size_out = sizeof(out);
 		attr.test.repeat = 1;
 		if (syscall(__NR_bpf, BPF_PROG_TEST_RUN, &attr, sizeof(attr.test)) < 0)
-			return -errno;
+			return errno;
 	}
-	return now_ns() - start;
+	return 0;
 }

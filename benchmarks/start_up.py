@@ -45,13 +45,13 @@ def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "pytest.ini").write_text("[pytest]\n")
-        pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
 
         (folder / "test_one.py").write_text("def test_nothing():\n    pass\n")
         pairs = pair_by_pair(
             lambda: command_ms([*pytest, "-p", "no:packetrig", "test_one.py"], cwd=folder),
             lambda: command_ms([*pytest, "test_one.py"], cwd=folder),
-            pairs=15,
+            pairs=25,
         )
         costs = tuple(with_it - without for without, with_it in pairs)
         yield Figure("the plugin in an empty pytest run", " ms", 30, costs)
