@@ -14,7 +14,7 @@ from typing import Any
 
 from ._bpf import Entered, Namespace, denied, ffi, lib, strerror
 from ._bpf.codec import codec
-from ._bpf.kinds import PROGRAM_KINDS, XDP_HAS_FRAGS, MapKind
+from ._bpf.kinds import PROGRAM_KINDS, XDP_HAS_FRAGS, MapKind, attach_of_section
 from ._bpf.libbpf import Opened, OpenMap, OpenProgram
 from .errors import CodecError, LoadError, MapError, no_such
 from .spec import GlobalSpec, ProgramSpec, Spec, check_kind
@@ -67,10 +67,28 @@ def choose(spec: Spec, program: str | None, kind: str | None) -> dict[str, Progr
     told = ", ".join(
         f'{spec.programs[n].name} in SEC("{spec.programs[n].section}")' for n in wanted
     )
+    if all(spec.programs[n].kind in _ON_REQUEST for n in wanted):
+        raise LoadError(
+            f"{spec.name}: its programs trace the kernel and cannot be test-run: {told}; "
+            f"to load one all the same, name it: program='{wanted[0]}'"
+        )
     raise LoadError(
         f"{spec.name}: no section names a kind of program that can be run: {told}; "
         "say what it is: kind='xdp' or kind='tc'"
     )
+
+
+def meant(chosen: Mapping[str, ProgramSpec], kind: str | None) -> frozenset[str]:
+    """Tell which of the chosen programs a user's `kind=` is about.
+
+    It is about those of no known kind, and those of that kind already ("xdp.frags" for an XDP
+    program); only where there are none, about all: then the user knows better than the sections.
+    """
+    if kind is None:
+        return frozenset()
+    plain = check_kind(kind)
+    open_ = {n for n, p in chosen.items() if p.kind not in PROGRAM_KINDS or p.kind == plain}
+    return frozenset(open_ or chosen)
 
 
 class Loaded:
@@ -87,8 +105,11 @@ class Loaded:
     ) -> None:
         self.spec = spec
         self.is_dirty = False
+        # The programs whose kind was told, against or without what their sections say.
+        self.told = meant(chosen, kind)
         self.kinds: dict[str, str] = {}
         self.frags: dict[str, bool] = {}
+        self.attach_types: dict[str, int] = {}
         self.program_fds: dict[str, int] = {}
         self.maps: dict[str, OpenMap] = {}
         self.map_fds: dict[str, int] = {}
@@ -102,7 +123,7 @@ class Loaded:
         self.opened = Opened(spec.data, spec.name)
         try:
             for found in self.opened.programs():
-                self._prepare(found, chosen, kind)
+                self._prepare(found, chosen, kind if found.name in self.told else None)
             self._set_globals(values)
             if before_load is not None:
                 before_load(self.opened)
@@ -129,8 +150,11 @@ class Loaded:
         self.frags[found.name] = wanted.has_frags or (kind or "").endswith(".frags")
         if kind is not None or not found.type:
             described = PROGRAM_KINDS[name]
+            plain = described.attach
+            attach = plain if kind is not None else attach_of_section(found.section, name)
             lib.bpf_program__set_type(found.handle, described.type)
-            lib.bpf_program__set_expected_attach_type(found.handle, described.attach)
+            lib.bpf_program__set_expected_attach_type(found.handle, attach)
+        self.attach_types[found.name] = lib.bpf_program__expected_attach_type(found.handle)
         if self.frags[found.name] and not (found.type and kind is None):
             lib.bpf_program__set_flags(found.handle, XDP_HAS_FRAGS)
 

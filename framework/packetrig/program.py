@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import array
-import itertools
+import errno
 import struct
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any

@@ -91,6 +91,15 @@ def meta_reason(kind: str, meta: bytes) -> str:
     return ""
 
 
+def behind_redirect(what: str, section: str) -> Unsupported:
+    """Say that a program of a devmap or cpumap has no test run, and what has."""
+    return Unsupported(
+        f"running {section} programs",
+        f"they run behind a redirect, where BPF_PROG_TEST_RUN does not go; load {what} as a plain "
+        f"XDP program: load(program='{what}', kind='xdp')",
+    )
+
+
 def after(
     what: str, kind: str, error: int, frame: bytes, *, has_context: bool, flags: int = 0
 ) -> Error:

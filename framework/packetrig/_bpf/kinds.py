@@ -84,6 +84,20 @@ def kind_of_section(section: str) -> str | None:
     return None
 
 
+# XDP programs that run behind a redirect, by the attach type that libbpf gives their sections.
+BEHIND_REDIRECT = {33: "xdp/devmap", 35: "xdp/cpumap"}
+# As libbpf wrote those sections before 1.0; objects in the wild still do.
+_OLD_ATTACH = (("xdp_devmap/", 33), ("xdp_cpumap/", 35))
+
+
+def attach_of_section(section: str, kind: str) -> int:
+    """Return the attach type for a section that libbpf 1.x does not know."""
+    for prefix, attach in _OLD_ATTACH:
+        if kind == "xdp" and section.startswith(prefix):
+            return attach
+    return PROGRAM_KINDS[kind].attach
+
+
 class MapKind(IntEnum):
     """Name the kinds of maps (enum bpf_map_type)."""
 
