@@ -15,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from packetrig.live import Wire
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of packetrig."""
@@ -24,6 +26,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail a test that would be skipped because this kernel or machine lacks something",
     )
+
+
+@pytest.fixture
+def wire() -> Generator[Wire, None, None]:
+    """Give a veth pair in a network namespace of the test's own; nothing of it is left behind.
+
+        with wire.right.attach(firewall, mode="native"):
+            assert wire.send(frame) == []
+    """
+    from packetrig.live import Wire
+
+    with Wire() as made:
+        yield made
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -9,7 +9,6 @@ import pytest
 
 import packetrig
 from packetrig import Object, Spec
-from packetrig.live import Wire
 
 SOURCE = Path(__file__).parent / "answers.bpf.c"
 
@@ -42,10 +41,6 @@ def tc(load: Callable[[str], Object]) -> Object:
     return load("answer_tc")
 
 
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with Wire() as made:
-        yield made
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ LAZY = {
     ("cli", "rich"),
     ("cli", "packetrig"),  # a command loads what it needs, --help nothing
     ("_packetrig_plugin", "packetrig.testing"),
+    ("_packetrig_plugin", "packetrig.live"),
 }
 UPWARD = {("spec", "objects")}
 
