@@ -7,7 +7,9 @@
  * shot, unknown traffic passes. The first PULL_SIZE bytes are looked at, wherever the socket buffer
  * keeps them (a receiver that aggregates leaves the payload out of the linear part); if there is
  * no memory to pull them in, only the linear part is, and a header that is cut there is malformed.
- * The outer VLAN tag is out of band here, which makes no difference. The packet is never changed.
+ * The outer VLAN tag is out of band here, which makes no difference. Where aggregates over 64 KiB are
+ * turned on (BIG TCP, off by default), IPv4 states no length for them: malformed.
+ * The packet is never changed.
  */
 #include <linux/pkt_cls.h>
 #include "include/http.h"
