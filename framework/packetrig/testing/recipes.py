@@ -74,7 +74,7 @@ def fixture(
             found = _build(_find(source, root, folder), root, folder, define, include)
             _warn(found, config)
             loaded = found.load(program=program, kind=kind, netns=netns, **globals)
-        except Error as e:
+        except (Error, ClangWarning) as e:
             if outcome := skips.outcome(e, config, place):
                 raise outcome from e
             where = _shown(Path(place.path), config.invocation_params.dir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Iterator
 from types import TracebackType
@@ -13,11 +14,14 @@ from .._bpf.kinds import ARRAYS, HASHES, OF_MAPS
 from ..errors import CompileError, Error, Failure, InternalError, LoadError, VerifierError
 from ..maps import Map
 from ..objects import Object
+from ..packets import explain
 from ..program import Program
 from ..run import Run, Runs
 from . import comparisons, renewal, skips
+from .recipes import ClangWarning
 
 _ENTRIES_AT_MOST = 8
+_CHANGES_AT_MOST = 12
 _MAP_AT_MOST = 4096
 _LINE_AT_MOST = 300
 # Maps whose reading changes nothing and whose values are plain data.
@@ -27,7 +31,7 @@ _PLAIN = (HASHES | ARRAYS) - OF_MAPS
 class Told:
     """Stand for a traceback none of whose lines is the user's: what is wrong with which fixture."""
 
-    def __init__(self, error: Error) -> None:
+    def __init__(self, error: BaseException) -> None:
         self.place = getattr(error, "__notes__", ["packetrig.fixture(...)"])[0]
         self.message = f"{type(error).__name__}: {error}"
 
@@ -59,7 +63,8 @@ def shorten(caught: pytest.ExceptionInfo[BaseException], config: pytest.Config) 
 
 
 def _is_told(error: BaseException) -> bool:
-    return isinstance(error, Error | Failure) and not isinstance(error, InternalError)
+    ours = isinstance(error, Error | Failure | ClangWarning)
+    return ours and not isinstance(error, InternalError)
 
 
 def _owner(entry: TracebackType) -> str:
@@ -84,15 +89,15 @@ def complete(
         report.longrepr = (error.place.path, error.place.line, f"Skipped: {error.msg}")
     if not report.failed:
         return
+    if _is_told(error) and _is_all_machinery(error):
+        report.longrepr = Told(error)  # type: ignore[assignment]  # pytest asks for toterminal
     if isinstance(error, Error):
-        if _is_told(error) and _is_all_machinery(error):
-            report.longrepr = Told(error)  # type: ignore[assignment]  # pytest asks for toterminal
         report.sections.append(("packetrig: an error, not a failure", "\n".join(_fault(error))))
     blocks = list(_last_runs(item)) if report.when in ("setup", "call") else []
     if whole := comparisons.whole(item.config):
         blocks.insert(0, whole)
     if isinstance(error, Failure) and error.repeat:
-        blocks.append(f"check   {error.check}\nrepeat  {error.repeat}")
+        blocks.append(f"check: {error.check}\nrepeat: {error.repeat}")
     if blocks:
         blocks.append(f"this test alone: pytest {shlex.quote(item.nodeid)}")
         report.sections.append(("packetrig", "\n".join(blocks)))
@@ -132,7 +137,13 @@ def _told(name: str, found: Object, program: Program, last: Run | Runs) -> Itera
         last = last[-1]
     what = f" ({program.name})" if len(found.programs) > 1 else ""
     yield f"{name}{what} answered {last.verdict!r} in its last run{of}"
-    yield from last.explain().split("\n")[1:]
+    yield f"  frame    {explain.summary(last.frame)} ({len(last.frame)} bytes)"
+    for name, (before, after) in itertools.islice(last.changes.items(), _CHANGES_AT_MOST):
+        yield _cut(f"  changed  {name}: {before!r} -> {after!r}")
+    if bad := last.bad_checksums:
+        yield f"  checksum {', '.join(bad)} wrong"
+    yield f"  scapy    {explain.expression(last.frame)}"
+    yield f"  repeat   {last.repeat}"
     yield from _state(found)
 
 
@@ -140,13 +151,13 @@ def _state(found: Object) -> Iterator[str]:
     """Tell what the test, or the program, has put into maps and globals by now."""
     for each in found.maps.values():
         if entries := _entries(each):
-            yield _cut(f"  map     {each.name}: {{{entries}}}")
+            yield _cut(f"  map      {each.name}: {{{entries}}}")
     for section, image in found.loaded.images.items():
         if section.startswith(".rodata") or found.loaded.read_section(section) == image:
             continue
         names = [n for n, where in found.spec.globals.items() if where.section == section]
         told = ", ".join(f"{name}={found.globals[name]!r}" for name in names)
-        yield _cut(f"  {section:<7} {told}")
+        yield _cut(f"  globals  {told}")
 
 
 def _entries(found: Map) -> str:
