@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 PY := framework tests benchmarks fixtures conftest.py setup.py
-C = $(shell find progs tests benchmarks framework -name '*.[ch]' ! -name _kernel.c)
+C = $(shell find progs benchmarks framework -name '*.[ch]' ! -name _kernel.c)
 C_STYLE := --style=file:progs/.clang-format
 WORKERS ?= 2
 ARGS ?=
