@@ -124,9 +124,7 @@ def test_skips(door):
 
     result.assert_outcomes(passed=20, failed=1, errors=1, skipped=1)
     result.stdout.fnmatch_lines(["packetrig *: Linux *"])
-    result.stdout.fnmatch_lines(
-        ["door answered XDP.PASS in its last run", "  repeat   packetrig *"]
-    )
+    result.stdout.fnmatch_lines(["door answered XDP.PASS in its last run", "  repeat  packetrig *"])
     result.stdout.fnmatch_lines(["E   NotFound: no file progs/none.bpf.c*"])
     result.stdout.fnmatch_lines(["SKIPPED * bpf: time travel is not supported here*"])
 

@@ -22,7 +22,7 @@ from .recipes import ClangWarning
 
 _ENTRIES_AT_MOST = 8
 _CHANGES_AT_MOST = 12
-_MAP_AT_MOST = 4096
+_BYTES_AT_MOST = 1 << 24
 _LINE_AT_MOST = 300
 # Maps whose reading changes nothing and whose values are plain data.
 _PLAIN = (HASHES | ARRAYS) - OF_MAPS
@@ -137,13 +137,13 @@ def _told(name: str, found: Object, program: Program, last: Run | Runs) -> Itera
         last = last[-1]
     what = f" ({program.name})" if len(found.programs) > 1 else ""
     yield f"{name}{what} answered {last.verdict!r} in its last run{of}"
-    yield f"  frame    {explain.summary(last.frame)} ({len(last.frame)} bytes)"
+    yield f"  frame   {explain.summary(last.frame)} ({len(last.frame)} bytes)"
     for name, (before, after) in itertools.islice(last.changes.items(), _CHANGES_AT_MOST):
-        yield _cut(f"  changed  {name}: {before!r} -> {after!r}")
+        yield _cut(f"  changed {name}: {before!r} -> {after!r}")
     if bad := last.bad_checksums:
-        yield f"  checksum {', '.join(bad)} wrong"
-    yield f"  scapy    {explain.expression(last.frame)}"
-    yield f"  repeat   {last.repeat}"
+        yield f"  wrong   checksum {', '.join(bad)}"
+    yield f"  scapy   {explain.expression(last.frame)}"
+    yield f"  repeat  {last.repeat}"
     yield from _state(found)
 
 
@@ -151,17 +151,25 @@ def _state(found: Object) -> Iterator[str]:
     """Tell what the test, or the program, has put into maps and globals by now."""
     for each in found.maps.values():
         if entries := _entries(each):
-            yield _cut(f"  map      {each.name}: {{{entries}}}")
-    for section, image in found.loaded.images.items():
-        if section.startswith(".rodata") or found.loaded.read_section(section) == image:
+            yield _cut(f"  map     {each.name}: {{{entries}}}")
+    told = [f"{name}={found.globals[name]!r}" for name in _changed_globals(found)]
+    if told:
+        yield _cut(f"  globals {', '.join(told)}")
+
+
+def _changed_globals(found: Object) -> Iterator[str]:
+    for name, where in found.spec.globals.items():
+        image = found.loaded.images.get(where.section)
+        if image is None or where.is_const:
             continue
-        names = [n for n, where in found.spec.globals.items() if where.section == section]
-        told = ", ".join(f"{name}={found.globals[name]!r}" for name in names)
-        yield _cut(f"  globals  {told}")
+        part = slice(where.offset, where.offset + where.size)
+        if found.loaded.read_section(where.section)[part] != image[part]:
+            yield name
 
 
 def _entries(found: Map) -> str:
-    if found.max_entries > _MAP_AT_MOST or found.kind not in _PLAIN:
+    row = found._codec.key_size + found._codec.row
+    if found.kind not in _PLAIN or found.max_entries * row > _BYTES_AT_MOST:
         return ""
     raw = {
         key: value
