@@ -70,8 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; nothing but SystemExit's kin escapes."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = packetrig.main(words, prog_name="packetrig", standalone_mode=False)
+        # Not packetrig.main(): click exits with 1, which here means refused, when a pipe is closed.
+        with packetrig.make_context("packetrig", words) as context:
+            code = packetrig.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as e:  # --help, --version
+        return e.exit_code
     except BrokenPipeError:
         console.close_quietly()
         return Exit.BROKEN_PIPE

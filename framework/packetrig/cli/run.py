@@ -151,9 +151,7 @@ def command(
             if other:
                 other.close()
     if not tally.tested:
-        raise Error(
-            f"{loaded.program.name}: no packet was tested: all {tally.refused} were refused"
-        )
+        raise Error(f"{loaded.program.name}: no packet was tested, {tally.refused} refused")
     if out:
         pcap.write(Path(out), tally.passed)
     return Exit.REFUSED if tally.differing else Exit.HELD

@@ -19,7 +19,7 @@ from ..verdicts import XDP, is_legal
 from . import policy
 from .outcome import Answer, Candidate, Outcome, Reason
 
-_SHOWN = 5
+_SHOWN = 3
 _FRAME_KINDS = {"xdp", *SKB_KINDS}
 
 
@@ -28,6 +28,7 @@ class Capture:
     """Hold a capture with what each program is expected to say to its packets."""
 
     path: Path
+    sha256: str
     records: tuple[Record, ...]
     expected: Mapping[str, tuple[str, ...]]
 
@@ -48,7 +49,7 @@ def replayed(candidate: Candidate, rule: policy.Replay, captures: Sequence[Captu
             other = _deployed(rule, candidate, name, setup)
             try:
                 for capture in captures:
-                    for event, why in _judged(loaded, name, other, capture, setup):
+                    for event, why in _judged(loaded, name, other, capture, setup, rule):
                         counts["tested"] += event.is_tested
                         counts["refused"] += not event.is_tested
                         counts["compared"] += other is not None
@@ -67,7 +68,7 @@ def replayed(candidate: Candidate, rule: policy.Replay, captures: Sequence[Captu
         return Outcome("replay", Answer.DOES_NOT_APPLY, "-", (reason,))
     measured = {
         **counts,
-        "captures": [str(capture.path) for capture in captures],
+        "captures": {str(capture.path): capture.sha256 for capture in captures},
         "wrong": wrong,
     }
     shown = f"{counts['tested']} frames"
@@ -82,7 +83,12 @@ def replayed(candidate: Candidate, rule: policy.Replay, captures: Sequence[Captu
 
 
 def _judged(
-    loaded: Object, name: str, other: Object | None, capture: Capture, setup: Setup
+    loaded: Object,
+    name: str,
+    other: Object | None,
+    capture: Capture,
+    setup: Setup,
+    rule: policy.Replay,
 ) -> Iterator[tuple[Replayed, str]]:
     """Replay one capture from a fresh state, and say of each packet what is wrong with it."""
     for each in (loaded, other):
@@ -97,7 +103,11 @@ def _judged(
         )
     program, against = loaded.programs[name], other.programs[name] if other else None
     for at, event in enumerate(replay(program, capture.records, against=against)):
-        yield event, _wrong(program, event, expected[at] if expected else None)
+        yield (
+            event,
+            _wrong(program, event, expected[at] if expected else None)
+            or (_miscalculated(event) if rule.checksums else ""),
+        )
 
 
 def _wrong(program: Program, event: Replayed, wanted: str | None) -> str:
@@ -113,6 +123,16 @@ def _wrong(program: Program, event: Replayed, wanted: str | None) -> str:
         return f"{int(verdict)} is no verdict of a program of kind {program.kind}"
     # An error inside the program; the kernel drops the packet and raises a tracepoint.
     return "ABORTED, which no packet may lead to" if verdict is XDP.ABORTED else ""
+
+
+def _miscalculated(event: Replayed) -> str:
+    """Name checksums that were right, and are wrong in what the program made of the packet."""
+    run = event.run
+    if run is None or not run.is_rewritten or name_of(run.verdict) in ("DROP", "SHOT"):
+        return ""
+    before = packets.frames.bad_checksums(run.frame)
+    wrong = [name for name in run.bad_checksums if name not in before]
+    return f"{name_of(run.verdict)} with a wrong checksum: {', '.join(wrong)}" if wrong else ""
 
 
 def _reason(

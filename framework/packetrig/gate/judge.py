@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,4 +163,5 @@ def _capture(path: Path) -> Capture:
     records = tuple(pcap.read(path))
     if not records:
         raise Error(f"{path}: holds no packet: nothing can be tested with it")
-    return Capture(path, records, expectations(path))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Capture(path, digest, records, expectations(path))

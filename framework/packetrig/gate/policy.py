@@ -54,11 +54,15 @@ class Tests(_Section):
 
 
 class Replay(_Section):
-    """Replay captures, with `setup` put in first; `against` is an object that must do the same."""
+    """Replay captures, with `setup` put in first; `against` is an object that must do the same.
+
+    `checksums`: what was right before a program rewrote a packet is right afterwards.
+    """
 
     pcap: list[_Text] = Field(min_length=1, description=_TEXTS)
     setup: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
     against: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
+    checksums: bool = Field(False, description="true or false")
 
 
 class Live(_Section):

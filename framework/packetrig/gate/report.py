@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as Xml
 
 from .outcome import RULES, Answer, Decision, Judged, Reason
 
 COLUMNS = ("object", "kind", *RULES, "decision")
-
-# What a reason without a command of its own is repeated with.
-_GATE = "packetrig gate {given} --policy {policy}"
 
 
 def rows(judged: Sequence[Judged]) -> Iterator[tuple[str, ...]]:
@@ -30,13 +28,15 @@ def reasons(judged: Judged, *, policy: str) -> Iterator[str]:
     if judged.decision is Decision.DEPLOY:
         return
     yield f"{judged.candidate.name}: {judged.decision.value}"
-    repeat = _GATE.format(given=judged.candidate.given, policy=policy)
+    otherwise = f"packetrig gate {judged.candidate.given} --policy {policy}"
     for outcome in judged.outcomes:
         if outcome.answer not in (Answer.REFUSED, Answer.UNDECIDED):
             continue
-        for reason in outcome.reasons:
-            yield f"  {outcome.rule}: {reason.text}"
-            yield f"    repeat: {reason.repeat or repeat}"
+        # Packets of one capture are repeated with one command.
+        for repeat, group in itertools.groupby(outcome.reasons, key=lambda reason: reason.repeat):
+            for reason in group:
+                yield f"  {outcome.rule}: {reason.text}"
+            yield f"    repeat: {repeat or otherwise}"
 
 
 def decision_of_all(judged: Sequence[Judged]) -> Decision:

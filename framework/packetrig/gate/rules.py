@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from . import policy
 from .captures import Capture, setup_for
 from .outcome import Answer, Candidate, Outcome, Reason
 
-_SHOWN = 5
+_SHOWN = 3
 
 
 def verifier(
@@ -29,7 +30,7 @@ def verifier(
     try:
         programs = _loaded_programs(candidate)
     except VerifierError as e:
-        words = ["packetrig", "-v", "run", str(candidate.path), "--frame", "00" * 64]
+        words = ["packetrig", "-v", "run", str(candidate.path), "--frame", "00"]
         reason = Reason(str(e), shlex.join(words), e.explain())
         return Outcome("verifier", Answer.REFUSED, "rejected", (reason,)), {}
     except Error as e:
@@ -55,7 +56,9 @@ def verifier(
 
 def _loaded_programs(candidate: Candidate) -> dict[str, dict[str, Any]]:
     assert candidate.spec is not None
-    with candidate.spec.load(kind=candidate.kind) as loaded:
+    # The verifier's words name C lines: with the source's path, as the user wrote it.
+    spec = replace(candidate.spec, source=candidate.source)
+    with spec.load(kind=candidate.kind) as loaded:
         return {
             name: {
                 "kind": program.kind,

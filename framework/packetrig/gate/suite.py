@@ -16,7 +16,7 @@ from ..errors import Error, PolicyError, ToolMissing
 from .outcome import Answer, Candidate, Outcome, Reason
 from .recorder import FOLDER
 
-_SHOWN = 5
+_SHOWN = 3
 # pytest's exit codes: all passed, some failed, none collected. Others mean that it did not work.
 _RAN = (0, 1, 5)
 

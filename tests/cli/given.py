@@ -1,0 +1,51 @@
+"""Frames, sources and what a command left: shared by the tests of the commands and of the gate."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from packetrig.packets import craft
+
+SOURCES = Path(__file__).parent / "sources"
+SHOWN = Path(__file__).parent / "shown"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Hold how a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def udp(last: int) -> bytes:
+    """Make a UDP packet from 10.0.0.<last> to 10.0.0.9, with everything in it right."""
+    network = craft.Network(bytes((10, 0, 0, last)), bytes((10, 0, 0, 9)))
+    return network.frame(craft.udp(b"hello", network), craft.UDP)
+
+
+BLOCKED, GOOD = udp(66), udp(1)
+# What sources/xdp_mix.bpf.c answers wrongly to, and what no test run takes.
+ABORTED = bytes(12) + b"\x88\xb5" + bytes(46)
+ILLEGAL = bytes(12) + b"\x88\xb6" + bytes(46)
+SHORT = bytes(13)
+
+# A capture of one raw IP packet: link type 101, no Ethernet.
+RAW_IP = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101) + struct.pack(
+    "<IIII20x", 0, 0, 20, 20
+)
+
+# The state that blocks 10.0.0.66.
+STATE = """
+format = 1
+[maps.blocked]
+"10.0.0.66" = 0
+"""
+
+
+def shown(name: str) -> str:
+    """Read a whole output as it is to look: a file in shown/, changed by hand when it should."""
+    return (SHOWN / name).read_text(encoding="utf-8")
