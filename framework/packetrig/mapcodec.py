@@ -13,7 +13,7 @@ from ._bpf.btf import Btf, Kind
 from ._bpf.codec import codec
 from ._bpf.kinds import PER_CPU, MapKind
 from ._bpf.values import Octets
-from .errors import CodecError, LoadError
+from .errors import CodecError, LoadError, NoSuchName
 from .spec import MapSpec
 
 Encode = Callable[[Any], bytes]
@@ -50,19 +50,34 @@ def codec_of(spec: MapSpec, btf: Btf | None) -> MapCodec:
     return MapCodec(spec.key_size, row, encode_key, decode_key, encode_value, decode_value)
 
 
-def record_codec(btf: Btf | None, name: str | None, size: int) -> Decode:
+def record_codec(
+    btf: Btf | None, name: str | None, size: int, *, is_padded: bool = False
+) -> Decode:
     """Find the type of an event of `size` bytes: by name, else the only struct that fits.
 
     clang keeps a struct in BTF when a global points to it: `const struct event *unused_event;`.
-    Events whose type cannot be told are bytes.
+    Events whose type cannot be told are bytes. Those of a perf buffer are padded by the kernel,
+    to 4 more than a multiple of 8.
     """
     if btf is None:
         if name is not None:
             raise CodecError(f"no type '{name}': the object has no BTF; compile it with -g")
         return Octets
     if name is not None:
-        found = codec(btf, btf.find(name).id)
+        try:
+            found = codec(btf, btf.find(name).id)
+        except NoSuchName as e:
+            raise NoSuchName(
+                f"{e}; clang leaves out what only a stack holds: keep it with "
+                f"'const struct {name.split()[-1]} *unused_event;'"
+            ) from None
+        if size < found.size:
+            raise CodecError(f"an event of {size} bytes is no {name}, which has {found.size}")
         return lambda raw: found.decode(raw[: found.size])
+
+    def fits(known: int) -> bool:
+        return known == size or (is_padded and (known + 11) // 8 * 8 - 4 == size)
+
     pointed = [
         btf.strip(btf.strip(t.target).target)
         for t in btf.types
@@ -71,10 +86,12 @@ def record_codec(btf: Btf | None, name: str | None, size: int) -> Decode:
     named = [t for t in btf.types if t.kind is Kind.STRUCT and t.name not in _NEVER_EVENTS]
     for candidates in (pointed, named):
         fitting = {
-            t.name: t.id for t in candidates if t.kind is Kind.STRUCT and t.name and t.size == size
+            t.name: t for t in candidates if t.kind is Kind.STRUCT and t.name and fits(t.size)
         }
         if len(fitting) == 1:
-            return codec(btf, fitting.popitem()[1]).decode
+            only = fitting.popitem()[1]
+            decode = codec(btf, only.id).decode
+            return lambda raw: decode(raw[: only.size])
     return Octets
 
 

@@ -12,6 +12,7 @@ from ._bpf.kinds import ARRAYS, EVENTS, OF_MAPS, PER_CPU, QUEUES, SLOTS, MapKind
 from .entries import Entries, Snapshot
 from .errors import CodecError, MapError, no_such
 from .mapcodec import MapCodec, codec_of, record_codec
+from .refusals import MAP_REFUSALS
 from .spec import MapSpec
 
 if TYPE_CHECKING:
@@ -65,7 +66,20 @@ class Map(MutableMapping[Any, Any]):
     @property
     def fd(self) -> int:
         """Return the map's descriptor; it changes when the object is renewed."""
-        return self._fd if self._fd is not None else self._owner.loaded.map_fds[self.name]
+        if self._fd is None:
+            return self._owner.loaded.map_fds[self.name]
+        if self._fd < 0:
+            # The number may be another map's by now.
+            raise MapError(
+                f"{self.name}: this inner map went when the object was renewed or closed; take it "
+                "from the outer map again, or make one with new_inner()"
+            )
+        return self._fd
+
+    def drop(self) -> int:
+        """Give up the descriptor of an inner map, for whoever closes it."""
+        fd, self._fd = self.fd, -1
+        return fd
 
     @property
     def max_entries(self) -> int:
@@ -90,6 +104,9 @@ class Map(MutableMapping[Any, Any]):
     def _value(self, value: Any) -> bytes:
         if self.kind is MapKind.PROG_ARRAY or self.kind in OF_MAPS:
             fd = getattr(value, "fd", value)
+            if type(fd) is not int or fd < 0:
+                wanted = "an inner map: new_inner()" if self.kind in OF_MAPS else "a program"
+                raise CodecError(f"{self.name}: value {value!r} does not fit: it takes {wanted}")
             return struct.pack("=I", fd)
         try:
             return self._codec.encode_value(value)
@@ -110,6 +127,8 @@ class Map(MutableMapping[Any, Any]):
         if error == errno.EPERM:
             return denied(what)
         kind = self.kind.name if isinstance(self.kind, MapKind) else self.kind
+        if hint := MAP_REFUSALS.get((self.kind, error)):
+            return MapError(f"{what}: {hint}")
         if error in (errno.E2BIG, errno.ENOSPC):
             return MapError(f"{what}: it is full, max_entries is {self.max_entries}")
         if error == errno.EINVAL and self.kind in ARRAYS:
@@ -307,8 +326,10 @@ class Map(MutableMapping[Any, Any]):
                 f"{self.name}: {reader.lost - lost_before} events were lost, the buffer was full; "
                 "read() more often (what did arrive is there at the next read)"
             )
-        del self._owner.loaded.unread[self.name]
-        return [record_codec(self._owner.spec.btf, record, len(e))(e) for e in events]
+        btf, is_padded = self._owner.spec.btf, self.kind is MapKind.PERF_EVENT_ARRAY
+        read = [record_codec(btf, record, len(e), is_padded=is_padded)(e) for e in events]
+        del self._owner.loaded.unread[self.name]  # not before: a wrong `record` loses nothing
+        return read
 
     def new_inner(self) -> Map:
         """Make another inner map for a map of maps, empty, and not yet put into a slot."""

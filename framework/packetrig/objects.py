@@ -59,7 +59,7 @@ class Object:
         self._chosen = choose(spec, program, kind)
         self._values = dict(values or {})
         self._netns = OwnNetns(netns)
-        self._inner: dict[str, tuple[MapSpec, int]] = {}
+        self._inner: dict[int, Map] = {}  # by the kernel's id
         self.is_closed = True
         self.loaded = Loaded(spec, self._chosen, kind, self._values)
         self.is_closed = False
@@ -193,13 +193,15 @@ class Object:
         template = outer.inner
         if template is None:
             raise MapError(f"{outer.name}: its inner maps have no template in the object")
-        fd = lib.bpf_map_create(
+        fd = lib.pr_inner_create(
+            self.loaded.opened.handle,
             int(template.kind),
-            b"inner",
             template.key_size,
             template.value_size,
             template.max_entries,
-            ffi.NULL,
+            template.flags,
+            template.key_type,
+            template.value_type,
         )
         if fd < 0:
             raise MapError(f"{outer.name}: making an inner map: {os.strerror(-fd)}")
@@ -210,12 +212,16 @@ class Object:
         if outer.inner is None:
             os.close(fd)
             raise MapError(f"{outer.name}: its inner maps have no template in the object")
-        self._inner[f"{outer.name}:{fd}"] = (outer, fd)
-        return Map(self, outer.inner, fd=fd)
+        info = ffi.new("struct pr_map_info *")
+        if lib.pr_map_info(fd, info) == 0 and info.id in self._inner:
+            os.close(fd)  # looked at before: one descriptor is enough
+        else:
+            self._inner[info.id] = Map(self, outer.inner, fd=fd)
+        return self._inner[info.id]
 
     def _drop_inner(self) -> None:
-        for _, fd in self._inner.values():
-            os.close(fd)
+        for inner in self._inner.values():
+            os.close(inner.drop())
         self._inner.clear()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ._bpf import ENOTSUPP, denied, probes, strerror
+from ._bpf.kinds import MapKind
 from .errors import Error, InputRefused, InternalError, Unsupported
 
 # The Ethernet header; BPF_PROG_TEST_RUN takes nothing shorter.
@@ -30,6 +31,19 @@ SKB_KINDS = frozenset(
 # Kinds that are given a context and no frame.
 FRAMELESS = frozenset({"sk_lookup", "raw_tracepoint", "syscall"})
 MAX_REPEAT = 10_000_000
+
+# What an errno means to one kind of map.
+_NO_DEVICE = "this process's network namespace has no interface of that number"
+_ANOTHER = "it takes an inner map like its template (kind, sizes, flags): new_inner() makes one"
+MAP_REFUSALS: dict[tuple[MapKind | int, int], str] = {
+    (MapKind.DEVMAP, errno.EINVAL): _NO_DEVICE,
+    (MapKind.DEVMAP_HASH, errno.EINVAL): _NO_DEVICE,
+    (MapKind.CPUMAP, errno.ENODEV): "this machine has no CPU of that number",
+    (MapKind.ARRAY_OF_MAPS, errno.EINVAL): _ANOTHER,
+    (MapKind.HASH_OF_MAPS, errno.EINVAL): _ANOTHER,
+    (MapKind.PROG_ARRAY, errno.EINVAL): "it takes programs of one kind that could call each other",
+    (MapKind.PROG_ARRAY, errno.EBADF): "that is no descriptor of a loaded program",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from packetrig import TC, XDP, LoadError, Object, Unsupported
+from packetrig import (
+    TC,
+    XDP,
+    CodecError,
+    LoadError,
+    MapError,
+    NoSuchName,
+    Object,
+    Unsupported,
+)
 
 Load = Callable[..., Object]
 FRAME = bytes(64)
@@ -57,3 +66,89 @@ def test_a_kind_is_about_the_programs_whose_sections_tell_none(load: Load) -> No
 def test_an_object_that_only_traces_the_kernel_is_not_told_to_be_xdp(load: Load) -> None:
     with pytest.raises(LoadError, match=r"trace the kernel.*SEC\(\"fentry/f\"\).*program='traces'"):
         load('SEC("fentry/f") int traces(void *ctx) { return 0; }')
+
+
+EVENTS = """
+struct sample { __u64 when; __u32 length; __u8 kind; };
+const struct sample *unused_sample;
+struct {
+    __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY); __uint(key_size, 4); __uint(value_size, 4);
+} samples SEC(".maps");
+SEC("xdp") int entry(struct xdp_md *ctx) {
+    struct sample s = { .when = 1, .length = ctx->data_end - ctx->data, .kind = 2 };
+    bpf_perf_event_output(ctx, &samples, BPF_F_CURRENT_CPU, &s, sizeof(s));
+    return XDP_PASS;
+}
+"""
+
+
+def test_an_event_is_typed_though_the_perf_buffer_pads_it(load: Load) -> None:
+    rig = load(EVENTS)
+    rig.run(FRAME)
+
+    assert rig.maps.samples.read() == [{"when": 1, "length": 64, "kind": 2}]
+
+
+def test_a_wrong_name_for_events_loses_none_of_them(load: Load) -> None:
+    rig = load(EVENTS)
+    rig.run(FRAME)
+
+    with pytest.raises(NoSuchName, match=r"'sampel', did you mean 'sample'.*unused_event"):
+        rig.maps.samples.read("sampel")
+    with pytest.raises(CodecError, match="an event of 20 bytes is no xdp_md, which has 24"):
+        rig.maps.samples.read("xdp_md")
+    assert [sample.length for sample in rig.maps.samples.read("sample")] == [64]
+
+
+TABLES = """
+struct timed { int value; struct bpf_timer timer; };
+struct tries { __uint(type, BPF_MAP_TYPE_LPM_TRIE); __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 4); __type(key, __u64); __type(value, __u32); } trie SEC(".maps");
+struct timers { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 4);
+    __type(key, __u32); __type(value, struct timed); } timer SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 4); __type(key, __u32);
+    __array(values, struct tries); } by_prefix SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 4); __type(key, __u32);
+    __array(values, struct timers); } by_time SEC(".maps") = { .values = { [1] = &timer } };
+struct { __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 2); __uint(key_size, 4);
+    __uint(value_size, 4); } jumps SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_DEVMAP); __uint(max_entries, 2); __uint(key_size, 4);
+    __uint(value_size, 4); } devices SEC(".maps");
+SEC("xdp") int entry(struct xdp_md *ctx) { bpf_tail_call(ctx, &jumps, 0); return XDP_PASS; }
+"""
+
+
+@pytest.mark.parametrize("outer", ["by_prefix", "by_time"])
+def test_an_inner_map_has_its_templates_flags_and_types(load: Load, outer: str) -> None:
+    rig = load(TABLES)
+    inner = rig.maps[outer].new_inner()
+    rig.maps[outer][0] = inner
+
+    assert rig.maps[outer][0].spec == inner.spec
+
+
+def test_an_inner_map_of_before_a_renewal_is_not_another_map(load: Load) -> None:
+    rig = load(TABLES)
+    inner = rig.maps.by_time[1]
+    assert rig.maps.by_time[1].fd == inner.fd, "looked at twice, and one descriptor"
+    rig.reload()
+
+    with pytest.raises(MapError, match="went when the object was renewed"):
+        inner[1] = {"value": 1}
+    assert dict(rig.maps.by_time[1]) == {}
+
+
+def test_slots_say_what_they_take(load: Load) -> None:
+    rig = load(TABLES)
+
+    for wrong in ("entry", None, -1, rig):
+        with pytest.raises(CodecError, match="jumps: value .* it takes a program"):
+            rig.maps.jumps[0] = wrong
+    with pytest.raises(MapError, match="jumps: setting 0: .*no descriptor"):
+        rig.maps.jumps[0] = 99_999
+    with pytest.raises(CodecError, match="it takes an inner map: new_inner"):
+        rig.maps.by_time[0] = {1: 2}
+    with pytest.raises(MapError, match=r"by_time: setting 0: it takes an inner map like its"):
+        rig.maps.by_time[0] = rig.maps.trie
+    with pytest.raises(MapError, match=r"devices: setting 0: .*no interface of that number"):
+        rig.maps.devices[0] = 4_000

@@ -41,8 +41,6 @@ int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t fla
 int bpf_map_delete_elem(int fd, const void *key);
 int bpf_map_get_next_key(int fd, const void *key, void *next_key);
 int bpf_map_get_fd_by_id(uint32_t id);
-int bpf_map_create(int type, const char *name, uint32_t key_size, uint32_t value_size,
-                   uint32_t max_entries, const void *opts);
 int bpf_prog_get_fd_by_id(uint32_t id);
 int libbpf_num_possible_cpus(void);
 uint32_t libbpf_major_version(void);
@@ -60,6 +58,8 @@ struct bpf_object *pr_object_open(const void *elf, size_t size, const char *name
 int bpf_object__load(struct bpf_object *);
 void bpf_object__close(struct bpf_object *);
 struct btf *bpf_object__btf(const struct bpf_object *);
+int pr_inner_create(struct bpf_object *, int type, uint32_t key_size, uint32_t value_size,
+                    uint32_t max_entries, uint32_t flags, uint32_t key_type, uint32_t value_type);
 const void *btf__raw_data(const struct btf *, uint32_t *size);
 
 struct bpf_program *bpf_object__next_program(const struct bpf_object *, struct bpf_program *);

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/if.h>
+#include <linux/perf_event.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -373,12 +374,15 @@ static struct bpf_object *pr_object_open(const void *elf, size_t size, const cha
 	return bpf_object__open_mem(elf, size, &options);
 }
 
+#define PR_FORMAT_LOST (1U << 4) /* PERF_FORMAT_LOST, which is younger than some headers */
+
 /* Ring buffers and perf buffers hand over records one by one: [u32 cpu][u32 size][bytes] ... */
 struct pr_records {
 	uint8_t *data;
 	size_t used;
 	size_t room;
 	uint64_t lost;
+	bool counts_lost;
 	struct ring_buffer *ring;
 	struct perf_buffer *perf;
 };
@@ -418,6 +422,20 @@ static void on_lost(void *ctx, int cpu, __u64 count)
 	((struct pr_records *)ctx)->lost += count;
 }
 
+/* As libbpf reads a perf buffer, but lost records are counted by the kernel: see read_lost. */
+static enum bpf_perf_event_ret on_perf_event(void *ctx, int cpu, struct perf_event_header *event)
+{
+	struct {
+		struct perf_event_header header;
+		uint32_t size;
+		char data[];
+	} *sample = (void *)event;
+
+	if (event->type == PERF_RECORD_SAMPLE)
+		keep_record(ctx, (uint32_t)cpu, sample->data, sample->size);
+	return LIBBPF_PERF_EVENT_CONT;
+}
+
 static void pr_records_free(struct pr_records *r)
 {
 	if (!r)
@@ -434,9 +452,22 @@ static struct pr_records *pr_records_open(int map_fd, bool perf)
 
 	if (!r)
 		return NULL;
-	if (perf)
-		r->perf = perf_buffer__new(map_fd, 64, on_perf, on_lost, r, NULL);
-	else
+	if (perf) {
+		struct perf_event_attr attr = {
+			.size = sizeof(attr),
+			.type = PERF_TYPE_SOFTWARE,
+			.config = PERF_COUNT_SW_BPF_OUTPUT,
+			.sample_type = PERF_SAMPLE_RAW,
+			.sample_period = 1,
+			.wakeup_events = 1,
+			.read_format = PR_FORMAT_LOST,
+		};
+
+		r->perf = perf_buffer__new_raw(map_fd, 64, &attr, on_perf_event, r, NULL);
+		r->counts_lost = r->perf;
+		if (!r->perf) /* before Linux 6.0 */
+			r->perf = perf_buffer__new(map_fd, 64, on_perf, on_lost, r, NULL);
+	} else
 		r->ring = ring_buffer__new(map_fd, on_ring, r, NULL);
 	if (r->perf || r->ring)
 		return r;
@@ -444,12 +475,49 @@ static struct pr_records *pr_records_open(int map_fd, bool perf)
 	return NULL;
 }
 
+/* A lost record is announced with the next that fits, which may never come; the count is there. */
+static void read_lost(struct pr_records *r)
+{
+	uint64_t sum = 0, value[2];
+
+	for (size_t i = 0; i < perf_buffer__buffer_cnt(r->perf); i++)
+		if (read(perf_buffer__buffer_fd(r->perf, i), value, sizeof(value)) == sizeof(value))
+			sum += value[1];
+	r->lost = sum;
+}
+
 static int pr_records_read(struct pr_records *r)
 {
+	int count;
+
 	r->used = 0;
-	if (r->perf)
-		return perf_buffer__consume(r->perf);
-	return ring_buffer__consume(r->ring);
+	if (!r->perf)
+		return ring_buffer__consume(r->ring);
+	count = perf_buffer__consume(r->perf);
+	if (r->counts_lost)
+		read_lost(r);
+	return count;
+}
+
+/* An inner map like its template: with the object's types, without which timers and locks fail. */
+static int pr_inner_create(struct bpf_object *object, int type, uint32_t key_size,
+			   uint32_t value_size, uint32_t max_entries, uint32_t flags,
+			   uint32_t key_type, uint32_t value_type)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = flags);
+	struct btf *btf = bpf_object__btf(object);
+	int fd;
+
+	if (btf && btf__fd(btf) >= 0 && value_type) {
+		options.btf_fd = (uint32_t)btf__fd(btf);
+		options.btf_key_type_id = key_type;
+		options.btf_value_type_id = value_type;
+		fd = bpf_map_create(type, "inner", key_size, value_size, max_entries, &options);
+		if (fd >= 0)
+			return fd;
+		options.btf_fd = options.btf_key_type_id = options.btf_value_type_id = 0;
+	}
+	return bpf_map_create(type, "inner", key_size, value_size, max_entries, &options);
 }
 
 /* A network namespace that lives as long as its descriptor, with its loopback up. */
