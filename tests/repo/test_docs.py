@@ -121,6 +121,15 @@ def agrees(printed: str, shown: str) -> bool:
     return pattern(shown).fullmatch(seen) is not None
 
 
+def first_lie(printed: str, shown: str) -> str:
+    """Find the first line of the page that is not printed where the page has it."""
+    lines = shown.strip("\n").split("\n")
+    for count in range(1, len(lines) + 1):
+        if not agrees(printed, "\n".join([*lines[:count], "..."])):
+            return lines[count - 1]
+    return "(the page ends before the output does)"
+
+
 def commands(block: Block) -> list[tuple[str, str]]:
     """Split a console block into (command, what the page shows below it)."""
     text = re.sub(r"\\\n\s*>?\s*", "", block.text)
@@ -188,8 +197,12 @@ def test_the_commands_of_a_page_print_what_it_shows(page: Path, tmp_path: Path) 
             )
             run = type_in(["bash", "-c", command], folder)
             code = run.returncode
-            both = f"--- the page shows\n{shown}\n--- it prints\n{run.stdout}"
-            assert agrees(run.stdout, shown), f"{block.place}: $ {command}\n{both}"
+            if not agrees(run.stdout, shown):
+                lie = first_lie(run.stdout, shown)
+                pytest.fail(
+                    f"{block.place}: $ {command}\nthe page says: {lie}\nit prints:\n{run.stdout}",
+                    pytrace=False,
+                )
 
 
 # The comparison itself, so that a page cannot agree by accident.
@@ -236,3 +249,8 @@ def test_a_console_block_is_commands_and_what_they_print(tmp_path: Path) -> None
     page.write_text("```console\n$ ls \\\n    progs\na\nb\n$ echo $?\n0\n```\n")
 
     assert commands(blocks(page)[0]) == [("ls progs", "a\nb\n"), ("echo $?", "0\n")]
+
+
+def test_the_first_line_that_is_not_printed_is_named() -> None:
+    assert first_lie("a\nb\nc\n", "a\n...\nd\n") == "d"
+    assert first_lie("a\nb\n", "a\n") == "(the page ends before the output does)"
