@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -60,22 +61,24 @@ def prepare(
     except (Error, OSError) as e:
         return Candidate(name, given, source=given, kind=kind), _undecided(e)
     candidate = Candidate(name, given, path, spec, given, source_sha256, built.command, kind)
-    return candidate, _warned(built.warnings, warnings, given)
+    return candidate, _warned(built.warnings, warnings)
 
 
 def _ship(data: bytes, path: Path) -> Path:
     # Whole or not at all: somebody may be about to attach the file that was there.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as e:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise Error(f"{path}: the object cannot be written: {e.strerror or e}") from e
     return path
 
 
-def _warned(text: str, rule: str | None, given: Path) -> Outcome:
+def _warned(text: str, rule: str | None) -> Outcome:
     count = len(re.findall(r"\bwarning: ", text))
     measured = {"built": True, "warnings": text}
     if not count:
@@ -84,7 +87,7 @@ def _warned(text: str, rule: str | None, given: Path) -> Outcome:
     if rule != "error":
         return Outcome("build", Answer.HELD, shown, measured=measured)
     first = next(line for line in text.splitlines() if "warning: " in line)
-    reason = Reason(f"clang warns: {first}", f"packetrig gate {given}", text)
+    reason = Reason(f"clang warns: {first}", details=text)
     return Outcome("build", Answer.REFUSED, shown, (reason,), measured)
 
 

@@ -6,6 +6,7 @@ bytes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -114,10 +115,14 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         Error: The file cannot be written.
     """
+    if path.is_dir():
+        raise Error(f"{path}: is a folder; name a file")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as e:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise Error(f"{path}: cannot be written: {(e.strerror or str(e)).lower()}") from e
