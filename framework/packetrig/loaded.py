@@ -59,6 +59,8 @@ def choose(spec: Spec, program: str | None, kind: str | None) -> dict[str, Progr
         is_known = found.kind in PROGRAM_KINDS
         if program is None and (found.kind in _ON_REQUEST or (kind is None and not is_known)):
             continue
+        if program is None and found.is_optional and len(wanted) > 1:
+            continue
         if kind is None and not is_known:
             break
         chosen[name] = found
@@ -67,6 +69,11 @@ def choose(spec: Spec, program: str | None, kind: str | None) -> dict[str, Progr
     told = ", ".join(
         f'{spec.programs[n].name} in SEC("{spec.programs[n].section}")' for n in wanted
     )
+    if all(spec.programs[n].is_optional for n in wanted):
+        raise LoadError(
+            f'{spec.name}: all its programs are optional, SEC("?..."): {", ".join(wanted)}; '
+            f"name the one to load: program='{wanted[0]}'"
+        )
     if all(spec.programs[n].kind in _ON_REQUEST for n in wanted):
         raise LoadError(
             f"{spec.name}: its programs trace the kernel and cannot be test-run: {told}; "

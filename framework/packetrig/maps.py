@@ -129,11 +129,11 @@ class Map(MutableMapping[Any, Any]):
         kind = self.kind.name if isinstance(self.kind, MapKind) else self.kind
         if hint := MAP_REFUSALS.get((self.kind, error)):
             return MapError(f"{what}: {hint}")
-        if error in (errno.E2BIG, errno.ENOSPC):
+        if error in (errno.E2BIG, errno.ENOSPC) and not doing.startswith("reading"):
             return MapError(f"{what}: it is full, max_entries is {self.max_entries}")
         if error == errno.EINVAL and self.kind in ARRAYS:
             return MapError(f"{what}: an array cannot do that; assign 0 instead of deleting")
-        if error in (errno.EINVAL, errno.EOPNOTSUPP, 524):
+        if error in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSPC, 524):
             return MapError(f"{what}: a {kind} map refuses that from outside ({strerror(error)})")
         return MapError(f"{what}: {strerror(error)}")
 

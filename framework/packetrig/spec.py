@@ -31,6 +31,7 @@ class ProgramSpec:
     """Describe one program of an object.
 
     `kind` is "xdp", "tc", ... or None where the section's name says nothing: pass `kind=`.
+    `is_optional` is what SEC("?xdp") says: loaded only when it is named.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ProgramSpec:
     kind: str | None
     instructions: int
     helpers: frozenset[int] = frozenset()
+    is_optional: bool = False
 
     @property
     def has_frags(self) -> bool:
@@ -144,6 +146,7 @@ class Spec:
                     else kind_of_section(p.section),
                     p.instructions,
                     _called(p.code()),
+                    p.is_optional,
                 )
                 for p in opened.programs()
                 if p.section != ".text"  # functions for others to call

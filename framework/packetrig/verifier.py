@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ._bpf.btf import line_info
+from ._bpf.kinds import ARRAYS, OF_MAPS, MapKind
 from .errors import LoadError, VerifierError
-from .spec import Spec
+from .spec import MapSpec, Spec
 
 _BEGIN = re.compile(
     r"prog '([^']+)': -- BEGIN PROG LOAD LOG --\n(.*?)-- END PROG LOAD LOG --", re.DOTALL
 )
+_NOT_MADE = re.compile(r"map '([^']+)': failed to create: Invalid argument")
 _FAILED = re.compile(r"prog '([^']+)': BPF program load failed: (.*)")
 _PLACE = re.compile(r"^; (?P<text>.*?)(?: @ (?P<file>[^@:]+):(?P<line>\d+))?$")
 _STEP = re.compile(r"^(\d+): \([0-9a-f]{2}\) ")
@@ -81,7 +83,12 @@ def refused(spec: Spec, error: LoadError) -> LoadError:
     """Turn libbpf's account of a failed load into a VerifierError, where the verifier spoke."""
     found = _BEGIN.search(error.log)
     if found is None:
-        return error
+        made = _NOT_MADE.search(error.log)
+        lacking = spec.maps.get(made[1]) if made else None
+        if lacking is None or not (reason := _lacks(lacking)):
+            return error
+        text = f"{spec.name}: map '{lacking.name}' cannot be made: {reason}"
+        return LoadError(text, log=error.log)
     name, log = found.groups()
     if not _verifier_lines(log):
         return error
@@ -98,6 +105,39 @@ def refused(spec: Spec, error: LoadError) -> LoadError:
         statistics=counted(log),
         explanation=_explanation(name, summary, steps),
     )
+
+
+# Maps that hold descriptors or numbers of 4 bytes, in slots of 4 bytes.
+_FOURS = {MapKind.PROG_ARRAY, MapKind.PERF_EVENT_ARRAY, MapKind.CGROUP_ARRAY, *OF_MAPS}
+_NO_ENTRIES = {
+    MapKind.CGROUP_STORAGE,
+    MapKind.PERCPU_CGROUP_STORAGE,
+    MapKind.SK_STORAGE,
+    MapKind.INODE_STORAGE,
+    MapKind.TASK_STORAGE,
+    MapKind.CGRP_STORAGE,
+}
+_NO_KEYS = {MapKind.QUEUE, MapKind.STACK, MapKind.BLOOM_FILTER, MapKind.RINGBUF}
+
+
+def _lacks(found: MapSpec) -> str:
+    """Say why the kernel makes no such map, to which it says "Invalid argument"; "" if unknown."""
+    kind = found.kind
+    if kind in OF_MAPS and found.inner is None:
+        return "it has no template for its inner maps: __array(values, struct inner_map);"
+    if not found.max_entries and kind not in _NO_ENTRIES:
+        return "it has no max_entries: __uint(max_entries, ...);"
+    if kind in _FOURS and (found.key_size, found.value_size) != (4, 4):
+        return f"its keys and values have 4 bytes each, not {found.key_size} and {found.value_size}"
+    if kind in ARRAYS and found.key_size != 4:
+        return f"an array's keys have 4 bytes, not {found.key_size}: __type(key, __u32);"
+    if not found.key_size and kind not in _NO_KEYS:
+        return "it has no key: __type(key, ...);"
+    if not found.value_size:
+        return "it has no value: __type(value, ...);"
+    if kind is MapKind.LPM_TRIE and not found.flags & 1:
+        return "a longest-prefix map takes __uint(map_flags, BPF_F_NO_PREALLOC);"
+    return ""
 
 
 def summarise(log: str) -> str:

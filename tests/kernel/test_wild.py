@@ -15,6 +15,7 @@ from packetrig import (
     NoSuchName,
     Object,
     Unsupported,
+    VerifierError,
 )
 
 Load = Callable[..., Object]
@@ -152,3 +153,61 @@ def test_slots_say_what_they_take(load: Load) -> None:
         rig.maps.by_time[0] = rig.maps.trie
     with pytest.raises(MapError, match=r"devices: setting 0: .*no interface of that number"):
         rig.maps.devices[0] = 4_000
+
+
+MADE = """
+struct {{ __uint(type, BPF_MAP_TYPE_{}); {} }} wrong SEC(".maps");
+SEC("xdp") int entry(struct xdp_md *ctx) {{ return bpf_map_delete_elem(&wrong, ctx) ? 2 : 1; }}
+"""
+FOUR = "__uint(max_entries, 4); "
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "reason"),
+    [
+        (
+            "ARRAY_OF_MAPS",
+            FOUR + "__uint(key_size, 4); __uint(value_size, 4);",
+            r"template.*__array\(values",
+        ),
+        (
+            "PERF_EVENT_ARRAY",
+            FOUR + "__uint(key_size, 4); __uint(value_size, 16);",
+            "4 bytes each, not 4 and 16",
+        ),
+        ("HASH", FOUR, r"no key: __type\(key"),
+        ("HASH", "__type(key, int); __type(value, int);", "max_entries"),
+        ("ARRAY", FOUR + "__type(key, __u64); __type(value, int);", "keys have 4 bytes, not 8"),
+        ("LPM_TRIE", FOUR + "__type(key, __u64); __type(value, int);", "BPF_F_NO_PREALLOC"),
+    ],
+)
+def test_a_map_that_cannot_be_made_says_what_it_lacks(
+    load: Load, kind: str, fields: str, reason: str
+) -> None:
+    with pytest.raises(LoadError, match=f"map 'wrong' cannot be made: .*{reason}"):
+        load(MADE.format(kind, fields))
+
+
+def test_an_optional_program_is_loaded_when_it_is_named(load: Load) -> None:
+    refused = 'SEC("?xdp") int broken(struct xdp_md *ctx) { return *(int *)(long)ctx->data; }'
+    rig = load('SEC("xdp") int works(struct xdp_md *ctx) { return XDP_PASS; }' + refused)
+
+    assert rig.run(FRAME).verdict is XDP.PASS
+    with pytest.raises(LoadError, match="'broken' .* left out .*program='broken'"):
+        rig.programs.broken  # noqa: B018
+    with pytest.raises(VerifierError, match="broken"):
+        rig.spec.load(program="broken")
+    with pytest.raises(LoadError, match=r"all its programs are optional.*program='broken'"):
+        load(refused + 'SEC("?tc") int other(void *ctx) { return 0; }')
+
+
+def test_a_map_that_cannot_be_read_is_not_said_to_be_full(load: Load) -> None:
+    rig = load(
+        """
+        struct { __uint(type, BPF_MAP_TYPE_SOCKMAP); __uint(max_entries, 2);
+            __type(key, __u32); __type(value, __u32); } sockets SEC(".maps");
+        SEC("tc") int entry(void *ctx) { return 0; }
+        """
+    )
+    with pytest.raises(MapError, match="SOCKMAP map refuses that"):
+        dict(rig.maps.sockets)

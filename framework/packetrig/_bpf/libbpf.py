@@ -28,6 +28,7 @@ class OpenProgram:
     type: int
     attach: int
     instructions: int
+    is_optional: bool
 
     def code(self) -> bytes:
         """Return the instructions, not yet relocated."""
@@ -82,6 +83,7 @@ class Opened:
                 lib.bpf_program__type(handle),
                 lib.bpf_program__expected_attach_type(handle),
                 lib.bpf_program__insn_cnt(handle),
+                not lib.bpf_program__autoload(handle),
             )
             handle = lib.bpf_object__next_program(self.handle, handle)
 
