@@ -35,6 +35,7 @@ test-fast: setup ## The tests that need no kernel and no root (seconds)
 	@$(BIN)/pytest tests/unit $(ARGS)
 
 pytest: setup ## The tests alone, none skipped
+	@[ "$$(id -u)" = 0 ] || echo 'packetrig: not root: the tests that load programs may fail' >&2
 	@$(BIN)/pytest --bpf-require -n $(WORKERS) $(ARGS)
 
 captures: ## Record fixtures/pcap again, from real clients and servers
