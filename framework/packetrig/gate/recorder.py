@@ -83,6 +83,8 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Note how set-up, call and teardown ended: the worst counts."""
+        if hasattr(report, "node"):
+            return  # pytest-xdist's controller hears what its workers write down themselves
         if report.failed:
             self._outcome = "failed"
             crash = getattr(report.longrepr, "reprcrash", None)
@@ -98,7 +100,7 @@ class Recorder:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Write the test down at once, so that a killed run leaves what it had."""
         if not self._outcome:
-            return  # pytest-xdist's controller hears of tests that others run
+            return
         line = {
             "test": nodeid,
             "objects": sorted(self._used),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from .recorder import FOLDER
 _SHOWN = 3
 # pytest's exit codes: all passed, some failed, none collected. Others mean that it did not work.
 _RAN = (0, 1, 5)
+_CAUSE = re.compile(r"(?:E|INTERNALERROR>) +(\w*(?:Error|Exception|Exit|Failed)\b.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,13 @@ def _read(folder: Path) -> list[Tested]:
 
 
 def _last_words(output: str) -> str:
+    """Pick from pytest's output the file that is wrong, and why."""
     lines = [line.strip() for line in output.splitlines() if line.strip("= \t_!")]
-    told = [line for line in lines if line.startswith(("ERROR", "E  ", "INTERNALERROR"))]
-    return (told or lines or ["it said nothing"])[-1 if not told else 0][:300]
+    where = next((line for line in lines if line.startswith("ERROR ")), "")
+    where = where.partition(" - ")[0].removeprefix("ERROR ").removeprefix("collecting ")
+    why = next((found[1] for line in lines if (found := _CAUSE.match(line))), "")
+    told = [part for part in (where, why) if part] or lines[-1:] or ["it said nothing"]
+    return ": ".join(told)[:300]
 
 
 def judge(candidate: Candidate, suite: Suite, *, max_skipped: int | None) -> Outcome:

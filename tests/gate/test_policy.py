@@ -1,0 +1,146 @@
+"""The policy: what is written is read strictly, and a mistake names file, key and what fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from packetrig import gate
+from packetrig.errors import NotFound, PolicyError
+
+PROJECT = Path(__file__).parents[2]
+
+WHOLE = """
+version = 1
+[build]
+warnings = "error"
+[verifier]
+max-instructions = 4096
+max-states = 100
+max-stack = 256
+[tests]
+paths = ["tests"]
+max-skipped = 0
+[replay]
+pcap = ["fixtures/pcap/*.pcap"]
+setup = "fixtures/policy/{program}.toml"
+against = "deployed/{object}.o"
+checksums = true
+[live]
+modes = ["native", "generic", "tc-ingress", "tc-egress"]
+traffic = false
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "gate.toml"
+
+
+def test_every_key_is_read(file: Path) -> None:
+    file.write_text(WHOLE)
+
+    rules = gate.read(file).rules
+
+    assert rules.verifier and rules.verifier.max_instructions == 4096
+    assert rules.replay and rules.replay.against == "deployed/{object}.o"
+    assert rules.live and rules.live.traffic is False
+
+
+def test_a_rule_that_is_not_written_is_off(file: Path) -> None:
+    file.write_text("version = 1\n[live]\nmodes = ['native']\n")
+
+    rules = gate.read(file).rules
+
+    assert (rules.build, rules.verifier, rules.tests, rules.replay) == (None,) * 4
+
+
+def test_the_project_s_own_policy_is_one() -> None:
+    rules = gate.read(PROJECT / "fixtures" / "policy" / "gate.toml").rules
+
+    assert None not in (rules.build, rules.verifier, rules.tests, rules.replay, rules.live)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "allowed"),
+    [
+        ("[build]", "version", "1"),
+        ("version = 2\n[build]", "version", "1"),
+        ("version = true\n[build]", "version", "1"),
+        ("version = '1'\n[build]", "version", "1"),
+        ("version = 1", "", "build, verifier, tests, replay, live"),
+        ("version = 1\nbuild = 3", "build", "a table: [build]"),
+        ("version = 1\n[verifer]", "verifer", "version, build, verifier, tests, replay, live"),
+        ("version = 1\n[build]\nwarnings = true", "[build] warnings", "'error' or 'show'"),
+        (
+            "version = 1\n[verifier]\nmax_stack = 5",
+            "[verifier] max_stack",
+            "max-instructions, max-states, max-stack",
+        ),
+        (
+            "version = 1\n[verifier]\nmax-instructions = '5'",
+            "[verifier] max-instructions",
+            "a whole number from 1",
+        ),
+        (
+            "version = 1\n[verifier]\nmax-instructions = 0",
+            "[verifier] max-instructions",
+            "a whole number from 1",
+        ),
+        ("version = 1\n[verifier]\nmax-stack = 1.5", "[verifier] max-stack", "a number of bytes"),
+        ("version = 1\n[tests]\npaths = []", "[tests] paths", "a list of at least one text"),
+        ("version = 1\n[tests]\npaths = 'tests'", "[tests] paths", "a list of at least one text"),
+        ("version = 1\n[tests]\npath = ['tests']", "[tests] path", "paths, max-skipped"),
+        (
+            "version = 1\n[tests]\npaths = ['t']\nmax-skipped = true",
+            "[tests] max-skipped",
+            "a whole number from 0",
+        ),
+        ("version = 1\n[replay]", "[replay] pcap", "a list of at least one text"),
+        (
+            "version = 1\n[live]\nmodes = ['nativ']",
+            "[live] modes",
+            "a list of: native, generic, tc-ingress, tc-egress",
+        ),
+    ],
+)
+def test_a_mistake_names_the_file_the_key_and_what_is_allowed(
+    file: Path, text: str, key: str, allowed: str
+) -> None:
+    file.write_text(text)
+
+    with pytest.raises(PolicyError) as caught:
+        gate.read(file)
+
+    error = caught.value
+    assert (error.file, error.key) == (str(file), key)
+    assert error.allowed.startswith(allowed)
+    assert str(error).startswith(f"{file}: {key}")
+    assert error.allowed in str(error)
+    assert "\n" not in str(error)
+
+
+def test_the_nearest_key_is_suggested(file: Path) -> None:
+    file.write_text("version = 1\n[tests]\npaths = ['t']\nmax-skiped = 1\n")
+
+    with pytest.raises(PolicyError, match="no such key, did you mean 'max-skipped'[?]"):
+        gate.read(file)
+
+
+def test_several_mistakes_are_counted(file: Path) -> None:
+    file.write_text("version = 1\n[verifier]\nmax-stack = 'a'\nmax-states = 'b'\n")
+
+    with pytest.raises(PolicyError, match=r"\(and 1 more\)$"):
+        gate.read(file)
+
+
+def test_a_file_that_is_no_toml_or_not_there_is_named(file: Path, tmp_path: Path) -> None:
+    file.write_bytes(b"version = \xff")
+
+    with pytest.raises(PolicyError, match="is not TOML: "):
+        gate.read(file)
+    with pytest.raises(PolicyError, match="cannot be read: is a directory"):
+        gate.read(tmp_path)
+    with pytest.raises(NotFound, match="there is no such policy"):
+        gate.read(tmp_path / "absent.toml")

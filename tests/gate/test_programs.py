@@ -1,0 +1,111 @@
+"""The gate on the project's own programs: what is known to be wrong is not deployed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from packetrig import gate
+
+PROJECT = Path(__file__).parents[2]
+REJECTED = sorted((PROJECT / "progs" / "rejected").glob("*.bpf.c"))
+
+# Faults that show on the traffic of fixtures/pcap; the others show in the programs' tests.
+SEEN_ON_CAPTURES = [
+    "tc_egress_marker_checksum_not_updated",
+    "xdp_http_data_offset_ignored",
+    "xdp_http_off_by_one",
+    "xdp_http_protocol_as_ethertype",
+    "xdp_router_checksum_not_updated",
+]
+
+
+def judged(
+    given: list[Path], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, gate.Judged]:
+    monkeypatch.chdir(PROJECT)
+    (tmp_path / "gate.toml").write_text(f"version = 1\n{text}")
+    events = gate.judge(gate.read(tmp_path / "gate.toml"), given, into=tmp_path / "build", seed=7)
+    return {e.candidate.name: e for e in events if isinstance(e, gate.Judged)}
+
+
+@pytest.mark.slow
+def test_what_the_verifier_refuses_is_refused_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = judged(REJECTED, "[verifier]\n", tmp_path, monkeypatch)
+
+    assert {each.decision for each in found.values()} == {gate.Decision.REFUSED}
+    for name, each in found.items():
+        (reason,) = each.outcome("verifier").reasons
+        assert f"{name}: rejected by the verifier: " in reason.text
+        assert f"progs/rejected/{name}.bpf.c:" in reason.text
+        assert reason.details
+
+
+@pytest.mark.slow
+def test_a_fault_that_recorded_traffic_meets_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = (
+        '[replay]\npcap = ["fixtures/pcap/*.pcap"]\nchecksums = true\n'
+        'setup = "fixtures/policy/{program}.toml"\n'
+    )
+    given = [PROJECT / "progs" / "faulty" / f"{name}.bpf.c" for name in SEEN_ON_CAPTURES]
+
+    found = judged(given, rule, tmp_path, monkeypatch)
+
+    assert {name: each.decision for name, each in found.items()} == dict.fromkeys(
+        SEEN_ON_CAPTURES, gate.Decision.REFUSED
+    )
+
+
+@pytest.mark.slow
+def test_an_object_that_the_wire_treats_otherwise_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "xdp_moody.bpf.c").write_text(
+        """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("xdp") int xdp_moody(struct xdp_md *ctx)
+{
+	/* A test run gives it interface 1, the loopback; a wire does not. */
+	return ctx->ingress_ifindex == 1 ? XDP_PASS : XDP_DROP;
+}
+char LICENSE[] SEC("license") = "GPL";
+"""
+    )
+
+    found = judged(
+        [tmp_path / "xdp_moody.bpf.c"],
+        '[live]\nmodes = ["native", "generic"]\n',
+        tmp_path,
+        monkeypatch,
+    )["xdp_moody"]
+
+    assert found.decision is gate.Decision.REFUSED
+    text = found.outcome("live").reasons[0].text
+    assert text.startswith("xdp_moody on a veth (native): XDP.PASS should end in stack")
+
+
+@pytest.mark.slow
+def test_an_object_needs_tests_that_used_exactly_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = PROJECT / "progs" / "xdp_mac_filter.bpf.c"
+    (tmp_path / "test_it.py").write_text(
+        f"import packetrig\n"
+        f"mac_filter = packetrig.fixture({str(source)!r})\n"
+        f"def test_it_runs(mac_filter):\n    assert mac_filter.run(bytes(60)).verdict == 2\n"
+    )
+    rule = f"[tests]\npaths = [{str(tmp_path)!r}]\nmax-skipped = 0\n"
+    given = [source, PROJECT / "progs" / "xdp_untag.bpf.c"]
+
+    found = judged(given, rule, tmp_path, monkeypatch)
+
+    assert found["xdp_mac_filter"].decision is gate.Decision.DEPLOY
+    assert found["xdp_mac_filter"].outcome("tests").shown == "1 passed"
+    assert found["xdp_untag"].decision is gate.Decision.REFUSED
+    assert found["xdp_untag"].outcome("tests").shown == "none used it"
