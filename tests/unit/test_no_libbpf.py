@@ -27,7 +27,8 @@ def test_a_missing_libbpf_is_named_with_how_to_get_it() -> None:
 
 def test_a_command_without_libbpf_ends_undecided_and_in_one_line() -> None:
     done = python(
-        "from packetrig.cli import main; sys.argv = ['packetrig', 'run', 'x.bpf.c', '--frame', '00']; "
+        "from packetrig.cli import main\n"
+        "sys.argv = ['packetrig', 'run', 'x.bpf.c', '--frame', '00']\n"
         "sys.exit(main())"
     )
 
@@ -38,7 +39,8 @@ def test_a_command_without_libbpf_ends_undecided_and_in_one_line() -> None:
 
 def test_strategies_and_packets_work_without_libbpf() -> None:
     done = python(
-        "from packetrig import strategies, packets; print(len(packets.malformed.catalogue()) > 1000)"
+        "from packetrig import strategies, packets\n"
+        "print(len(packets.malformed.catalogue()) > 1000)"
     )
 
     assert done.stdout == "True\n"
