@@ -32,8 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def wire() -> Generator[Wire, None, None]:
     """Give a veth pair in a network namespace of the test's own; nothing of it is left behind.
 
-        with wire.right.attach(firewall, mode="native"):
-            assert wire.send(frame) == []
+    with wire.right.attach(firewall, mode="native"):
+        assert wire.send(frame) == []
     """
     from packetrig.live import Wire
 

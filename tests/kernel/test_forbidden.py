@@ -14,7 +14,8 @@ import packetrig
 from packetrig._bpf import lib
 number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 def op(code, jt, jf, k): return struct.pack("=HBBI", code, jt, jf, k)
-code = op(0x20, 0, 0, 0) + op(0x15, 0, 1, number) + op(0x06, 0, 0, 0x00050001) + op(0x06, 0, 0, 0x7fff0000)
+code = op(0x20, 0, 0, 0) + op(0x15, 0, 1, number)
+code += op(0x06, 0, 0, 0x00050001) + op(0x06, 0, 0, 0x7fff0000)
 buffer = ctypes.create_string_buffer(code)
 program = struct.pack("=HxxxxxxQ", 4, ctypes.addressof(buffer))
 libc = ctypes.CDLL(None, use_errno=True)

@@ -41,8 +41,6 @@ def tc(load: Callable[[str], Object]) -> Object:
     return load("answer_tc")
 
 
-
-
 @pytest.fixture
 def frame() -> Callable[..., bytes]:
     """Build a frame that asks for an answer: `frame(XDP.DROP)`."""

@@ -50,7 +50,7 @@ struct pr_runner {
 	uint32_t repeat;
 	uint32_t flags;
 	uint32_t batch_size;
-	uint32_t ctx_in_size;  /* 0: no context is given */
+	uint32_t ctx_in_size; /* 0: no context is given */
 	uint32_t ctx_out_size; /* 0: none is asked for */
 	uint32_t out_capacity;
 	uint8_t ctx_in[512];
@@ -66,7 +66,7 @@ struct pr_runner {
 struct pr_batch {
 	uint32_t *retvals;
 	uint32_t *durations;
-	uint64_t *ends;	   /* frame i's output is data[ends[i-1] .. ends[i]) */
+	uint64_t *ends; /* frame i's output is data[ends[i-1] .. ends[i]) */
 	uint8_t *contexts; /* context_size bytes a frame */
 	uint32_t context_size;
 	uint8_t *data;
