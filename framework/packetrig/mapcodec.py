@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def record_codec(
         for t in btf.types
         if t.kind is Kind.VAR and btf.strip(t.target).kind is Kind.PTR
     ]
-    named = [t for t in btf.types if t.kind is Kind.STRUCT and t.name not in _NEVER_EVENTS]
+    named = [t for t in btf.types if t.kind is Kind.STRUCT and not _NEVER_EVENTS.fullmatch(t.name)]
     for candidates in (pointed, named):
         fitting = {
             t.name: t for t in candidates if t.kind is Kind.STRUCT and t.name and fits(t.size)
@@ -95,7 +96,11 @@ def record_codec(
     return Octets
 
 
-_NEVER_EVENTS = {"xdp_md", "__sk_buff", "bpf_sk_lookup", "bpf_flow_keys"}
+# Structs of the kernel's headers that programs have in their BTF for other reasons.
+_NEVER_EVENTS = re.compile(
+    r"xdp_md|__sk_buff|bpf_\w+|(eth|ip|ipv6|tcp|udp|icmp|icmp6|arp|vlan_|_vlan_)hdr|in6?_addr"
+    r"|hdr_cursor"
+)
 
 
 def _plain(size: int, type_id: int, btf: Btf | None) -> tuple[Encode, Decode]:

@@ -81,7 +81,7 @@ class Program:
         self._least, most = refusals.range_of(self.kind, has_frags=self.has_frags)
         if self.owner.runs_in_own_netns:
             self._runner.netns_fd = self.owner.netns.fileno()
-        is_plain = not self._needs_context and self.kind in ("xdp", *refusals.SKB_KINDS)
+        is_plain = not self._needs_context and self.kind in ("xdp", "tc", "action")
         # Kinds that always want a context never take the short way.
         self._most = most if is_plain else -2
 

@@ -28,6 +28,8 @@ SKB_KINDS = frozenset(
         "lwt_seg6local",
     }
 )
+# They see a packet from its IP header on; what a test run gives back has zeros before it.
+WITHOUT_ETHERNET = SKB_KINDS - {"tc", "action"}
 # Kinds that are given a context and no frame.
 FRAMELESS = frozenset({"sk_lookup", "raw_tracepoint", "syscall"})
 MAX_REPEAT = 10_000_000

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 from ._bpf import ffi, lib
 from ._bpf.contexts import LAYOUTS, Context
 from .packets import explain, frames
+from .refusals import LEAST, WITHOUT_ETHERNET
 from .verdicts import verdict_of
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def made(
     context itself is left out: it holds nothing else that a program can change.
     """
     verdict = verdict_of(program.kind, retval)
+    if program.kind in WITHOUT_ETHERNET:
+        data = frame[:LEAST] + data[LEAST:]
     if program.kind != "xdp" or not context:
         return Run(verdict, data, frame, nanoseconds, program, b"", context)
     meta = int.from_bytes(context[:4], "little")

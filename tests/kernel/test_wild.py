@@ -211,3 +211,38 @@ def test_a_map_that_cannot_be_read_is_not_said_to_be_full(load: Load) -> None:
     )
     with pytest.raises(MapError, match="SOCKMAP map refuses that"):
         dict(rig.maps.sockets)
+
+
+@pytest.mark.parametrize("section", ["cgroup_skb/egress", "socket", "lwt_xmit"])
+def test_a_frame_keeps_its_ethernet_header_though_the_program_does_not_see_it(
+    load: Load, section: str
+) -> None:
+    frame = bytes(range(12)) + b"\x08\x00" + b"\x45" + bytes(19)
+    rig = load(f'SEC("{section}") int entry(struct __sk_buff *skb) {{ return skb->len == 20; }}')
+    run = rig.run(frame)
+
+    assert int(run.verdict) == 1
+    assert run.data == frame
+    assert not run.is_rewritten
+    assert rig.run_many([frame])[0] == run
+
+
+def test_an_event_that_is_no_struct_is_not_taken_for_one_of_the_kernel(load: Load) -> None:
+    rig = load(
+        """
+        struct key { struct bpf_lpm_trie_key head; __u32 data; };
+        struct { __uint(type, BPF_MAP_TYPE_LPM_TRIE); __uint(map_flags, BPF_F_NO_PREALLOC);
+            __uint(max_entries, 4); __type(key, struct key); __type(value, int); } t SEC(".maps");
+        struct { __uint(type, BPF_MAP_TYPE_RINGBUF);
+            __uint(max_entries, 4096); } lengths SEC(".maps");
+        SEC("xdp") int entry(struct xdp_md *ctx) {
+            __u32 length = ctx->data_end - ctx->data;
+            bpf_map_delete_elem(&t, &(struct key){});
+            bpf_ringbuf_output(&lengths, &length, sizeof(length), 0);
+            return XDP_PASS;
+        }
+        """
+    )
+    rig.run(FRAME)
+
+    assert rig.maps.lengths.read() == [bytes([64, 0, 0, 0])]

@@ -34,7 +34,7 @@ def _number(value: object, name: str, low: int, high: int, *, order: str, size: 
         return int.from_bytes(value, byte_order, signed=low < 0)  # type: ignore[arg-type] # mypy widens the literal
     if isinstance(value, str | IPv4Address | IPv6Address):
         hint = (
-            "; declare it __be32 to give addresses"
+            "; declare it __be32 to give addresses, or give its bytes: socket.inet_aton(...)"
             if size == 4 and octets_of(str(value), 4)
             else ""
         )
