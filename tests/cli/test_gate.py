@@ -332,6 +332,8 @@ def test_what_concerns_all_objects_is_one_line_and_exit_2(
         ("absent.o", None, "build: no object file absent.o"),
         ("text.o", b"text", "build: text.o: "),
         ("cut.o", b"\x7fELF\x02\x01\x01" + bytes(30), "build: cut.o: "),
+        ("empty.bpf.c", b"\n", "build: empty.bpf.c: the file is empty"),
+        ("progs", None, "build: progs: is a folder, name a C file in it"),
         ("lost.bpf.c", b"#include <bpf/nowhere.h>\n", "'bpf/nowhere.h' file not found"),
     ],
 )

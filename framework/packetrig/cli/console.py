@@ -113,6 +113,7 @@ def close_quietly() -> None:
 
 def _clean(text: str, stream: Any) -> str:
     # Names of files and bytes of packets may hold what a terminal cannot show, or would obey.
-    text = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
     encoding = stream.encoding or "ascii"
     return text.encode(encoding, "backslashreplace").decode(encoding)

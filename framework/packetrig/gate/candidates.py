@@ -92,7 +92,8 @@ def _warned(text: str, rule: str | None) -> Outcome:
 
 
 def _refused(e: CompileError) -> Outcome:
-    if _NO_HEADER.search(str(e)):
+    # Without clang's words it is no source at all: empty, or a folder.
+    if not e.diagnostics or _NO_HEADER.search(str(e)):
         return _undecided(e)
     reason = Reason(str(e), details=e.diagnostics)
     return Outcome("build", Answer.REFUSED, "does not compile", (reason,))
