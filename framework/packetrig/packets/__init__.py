@@ -13,7 +13,22 @@ from types import ModuleType
 from ..errors import InputRefused
 from ._scapy import build, is_scapy
 
-_SUBMODULES = frozenset({"craft", "explain", "frames", "malformed", "pcap", "strategies"})
+_SUBMODULES = frozenset(
+    {
+        "craft",
+        "dns",
+        "explain",
+        "flows",
+        "fragments",
+        "frames",
+        "http",
+        "malformed",
+        "pcap",
+        "strategies",
+        "told",
+        "tunnels",
+    }
+)
 
 
 def to_bytes(packet: object) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+from ._cursor import Cursor, Span
 
 ETHERTYPE_IPV4 = 0x0800
 ETHERTYPE_ARP = 0x0806
@@ -13,84 +14,8 @@ ETHERTYPE_IPV6 = 0x86DD
 _MAX_HEADERS = 64
 
 
-# A NamedTuple, not a frozen dataclass: half of the cost of a walk is making these.
-class Header(NamedTuple):
-    """Tell where one header stands in a frame.
-
-    `length` is what the header says of itself (ihl, data offset), or the least that its kind has
-    if it says something impossible. `is_whole` is False when that was so, or when the header runs
-    past the end of the frame or of the packet around it.
-    """
-
-    name: str
-    offset: int
-    length: int
-    is_whole: bool
-
-    @property
-    def end(self) -> int:
-        """Say where the header ends, which may lie beyond the frame."""
-        return self.offset + self.length
-
-    @property
-    def layer(self) -> str:
-        """Give scapy's class name alone: `IP` for `IP:2`."""
-        return self.name.partition(":")[0]
-
-
-class Span(NamedTuple):
-    # A checksum to look at, in the field at `at`: over frame[start:stop], after the pseudo header
-    # if there is one.
-    field: str
-    at: int
-    start: int
-    stop: int
-    pseudo: bytes
-    is_crc: bool
-
-
-class Cursor:
-    __slots__ = ("counts", "end", "frame", "headers", "is_complete", "is_v6", "pseudo", "spans")
-
-    def __init__(self, frame: bytes) -> None:
-        self.frame = frame
-        self.end = len(frame)  # where the innermost packet ends, as far as the frame goes
-        self.is_complete = False  # the innermost IP packet is all there, and not a fragment
-        self.is_v6 = False  # the innermost IP header
-        self.pseudo = b""  # source and destination of the innermost IP header; b"" if unclear
-        self.headers: list[Header] = []
-        self.spans: list[Span] = []
-        self.counts: dict[str, int] = {}
-
-    def enter(self, name: str, at: int, length: int, *, is_sane: bool = True) -> str | None:
-        """Note a header; give its (numbered) name if it is whole, None if the walk ends here."""
-        count = self.counts[name] = self.counts.get(name, 0) + 1
-        if count > 1:
-            name = f"{name}:{count}"
-        is_whole = is_sane and at + length <= self.end
-        self.headers.append(Header(name, at, length, is_whole))
-        return name if is_whole else None
-
-    def u8(self, at: int) -> int:
-        return self.frame[at] if at < self.end else 0
-
-    def u16(self, at: int) -> int:
-        return int.from_bytes(self.frame[at : at + 2], "big") if at + 2 <= self.end else 0
-
-    def check(self, field: str, at: int, where: int, protocol: int = 0) -> None:
-        # From here to the end of the packet. Protocol 0: without a pseudo header.
-        if not self.is_complete or (protocol and not self.pseudo):
-            return
-        pseudo = b""
-        if protocol:
-            length = self.end - at
-            pseudo = self.pseudo + length.to_bytes(4, "big") + protocol.to_bytes(4, "big")
-        is_crc = field.startswith("SCTP")
-        self.spans.append(Span(field, at + where, at, self.end, pseudo, is_crc))
-
-
 # What follows: the function that reads it, and where; None at the end of the walk.
-_Next = tuple[Callable[["Cursor", int], "_Next"], int] | None
+_Next = tuple[Callable[[Cursor, int], "_Next"], int] | None
 
 
 def walked(frame: bytes) -> Cursor:
@@ -345,6 +270,17 @@ def _geneve(cursor: Cursor, at: int) -> _Next:
     return (_ether, at + length) if kind == 0x6558 else _ethertype(kind, at + length)
 
 
+def _gue(cursor: Cursor, at: int) -> _Next:
+    first, room = cursor.u8(at), cursor.end - at
+    if first >> 6 == 1:  # variant 1: an IP packet with no header of GUE before it
+        return {4: (_ipv4, at), 6: (_ipv6, at)}.get(first >> 4)
+    length = 4 + 4 * (first & 0x1F)
+    if not cursor.enter("GUE", at, length, is_sane=first >> 6 == 0 and room >= 4):
+        return None
+    inner = None if first & 0x20 else _TUNNELLED.get(cursor.u8(at + 1))  # 0x20: a control message
+    return (inner, at + length) if inner else None
+
+
 _BY_ETHERTYPE: dict[int, Callable[[Cursor, int], _Next]] = {
     ETHERTYPE_IPV4: _ipv4,
     ETHERTYPE_ARP: _arp,
@@ -377,7 +313,9 @@ _TUNNEL_PORTS: dict[int, Callable[[Cursor, int], _Next]] = {
     4789: _vxlan,
     8472: _vxlan,  # what Linux used before the number was assigned
     6081: _geneve,
+    6080: _gue,
 }
+_TUNNELLED: dict[int, Callable[[Cursor, int], _Next]] = {4: _ipv4, 41: _ipv6, 47: _gre}
 # Type to scapy's class and the length of its fixed part.
 _ICMPV6 = {
     1: ("ICMPv6DestUnreach", 8),

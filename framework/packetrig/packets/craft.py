@@ -30,16 +30,17 @@ def ethernet(
     *,
     source: bytes = MAC_SOURCE,
     destination: bytes = MAC_DESTINATION,
-    vlans: Sequence[int] = (),
+    vlans: Sequence[int | tuple[int, int]] = (),
 ) -> bytes:
     """Put Ethernet around a packet; `vlans` are tags from the outside in.
 
-    The outer of two tags is of 802.1ad, as in a provider's network.
+    The outer of two tags is of 802.1ad, as in a provider's network; a pair says its ethertype.
     """
     tags = b""
     for position, tag in enumerate(vlans):
-        outer = position < len(vlans) - 1
-        tags += struct.pack("!HH", 0x88A8 if outer else 0x8100, tag)
+        if isinstance(tag, int):
+            tag = (0x88A8 if position < len(vlans) - 1 else 0x8100, tag)
+        tags += struct.pack("!HH", *tag)
     return destination + source + tags + kind.to_bytes(2, "big") + payload
 
 

@@ -7,7 +7,8 @@ layer of the same name is `IP:2`.
 
 from __future__ import annotations
 
-from ._walk import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Header, Span, walked
+from ._cursor import Header, Span
+from ._walk import ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, walked
 
 __all__ = [
     "ETHERTYPE_ARP",
@@ -15,6 +16,7 @@ __all__ = [
     "ETHERTYPE_IPV6",
     "Header",
     "bad_checksums",
+    "checksums",
     "crc32c",
     "inet_checksum",
     "payload",
@@ -26,8 +28,8 @@ __all__ = [
 def walk(frame: bytes) -> tuple[Header, ...]:
     """List the headers of a frame, outermost first, through VLAN tags and tunnels.
 
-    It goes as deep as TCP, UDP, SCTP, ICMP and the like, and into IPIP, GRE, VXLAN, GENEVE and
-    MPLS. What follows the last header is payload, or Ethernet padding. A later fragment has no
+    It goes as deep as TCP, UDP, SCTP, ICMP and the like, and into IPIP, GRE, VXLAN, GENEVE, GUE
+    and MPLS. What follows the last header is payload, or Ethernet padding. A later fragment has no
     header after IP.
 
     Example:
@@ -80,8 +82,13 @@ def bad_checksums(frame: bytes) -> list[str]:
     contradict each other. A zero in UDP means "none" over IPv4 and is wrong over IPv6, except
     where UDP carries a tunnel (RFC 6935).
     """
+    return [name for name, is_right in checksums(frame).items() if not is_right]
+
+
+def checksums(frame: bytes) -> dict[str, bool]:
+    """Tell of each checksum that can be looked at whether it is right: `{"IP.chksum": True}`."""
     cursor = walked(frame)
-    return [span.field for span in cursor.spans if not _is_right(cursor.frame, span)]
+    return {span.field: _is_right(cursor.frame, span) for span in cursor.spans}
 
 
 def with_right_checksums(frame: bytes) -> bytes:
