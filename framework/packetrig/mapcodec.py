@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,8 @@ def codec_of(spec: MapSpec, btf: Btf | None) -> MapCodec:
     encode_value, decode_value = _plain(spec.value_size, spec.value_type, btf)
     if spec.kind is MapKind.LPM_TRIE:
         encode_key, decode_key = _prefix(spec.key_size, encode_key, decode_key)
+    if spec.kind in _REDIRECTS and spec.value_size == 8 and not spec.value_type:
+        encode_value, decode_value = _redirect(_REDIRECTS[spec.kind])
     row = spec.value_size
     if spec.kind in PER_CPU:
         cpus = lib.libbpf_num_possible_cpus()
@@ -136,6 +138,37 @@ def _number(size: int) -> tuple[Encode, Decode]:
             ) from e
 
     return encode, lambda raw: int.from_bytes(raw, _ORDER)
+
+
+# struct bpf_devmap_val and bpf_cpumap_val, by their first field: programs declare these maps by
+# sizes alone, as libbpf asks for.
+_REDIRECTS = {MapKind.DEVMAP: "ifindex", MapKind.DEVMAP_HASH: "ifindex", MapKind.CPUMAP: "qsize"}
+
+
+def _redirect(first: str) -> tuple[Encode, Decode]:
+    """Write {"ifindex": 2, "bpf_prog": program}; reading gives the program's id, as BTF would."""
+    number, _ = _number(8)
+
+    def encode(value: Any) -> bytes:
+        if not isinstance(value, Mapping):
+            return number(value)
+        if unknown := set(value) - {first, "bpf_prog"}:
+            raise CodecError(f"there is no field {min(unknown)!r}; it has {first}, bpf_prog")
+        program = value.get("bpf_prog", 0)
+        if isinstance(program, Mapping):
+            program = program.get("fd", 0)
+        try:
+            return struct.pack("=II", value.get(first, 0), getattr(program, "fd", program))
+        except struct.error as e:
+            raise CodecError(
+                f"{value!r} does not fit: {first} is an int, bpf_prog a program"
+            ) from e
+
+    def decode(raw: bytes) -> Any:
+        head, program = struct.unpack("=II", raw)
+        return {first: head, "bpf_prog": {"fd": program, "id": program}}
+
+    return encode, decode
 
 
 def _native_order() -> str:

@@ -246,3 +246,29 @@ def test_an_event_that_is_no_struct_is_not_taken_for_one_of_the_kernel(load: Loa
     rig.run(FRAME)
 
     assert rig.maps.lengths.read() == [bytes([64, 0, 0, 0])]
+
+
+def test_a_devmap_takes_an_interface_and_the_program_behind_it(load: Load) -> None:
+    rig = load(
+        """
+        struct { __uint(type, BPF_MAP_TYPE_DEVMAP); __uint(max_entries, 2); __uint(key_size, 4);
+            __uint(value_size, sizeof(struct bpf_devmap_val)); } ports SEC(".maps");
+        struct { __uint(type, BPF_MAP_TYPE_CPUMAP); __uint(max_entries, 1); __uint(key_size, 4);
+            __uint(value_size, sizeof(struct bpf_cpumap_val)); } cpus SEC(".maps");
+        SEC("xdp") int entry(struct xdp_md *ctx) { return bpf_redirect_map(&ports, 1, XDP_DROP); }
+        SEC("xdp/devmap") int behind(struct xdp_md *ctx) { return XDP_PASS; }
+        """
+    )
+    behind, ports = rig.programs.behind, rig.maps.ports
+    ports[0] = {"ifindex": 1}
+    ports[1] = {"ifindex": 1, "bpf_prog": behind}
+    rig.maps.cpus[0] = {"qsize": 192}
+
+    assert ports[0] == {"ifindex": 1, "bpf_prog": {"fd": 0, "id": 0}}
+    assert ports[1]["bpf_prog"]["id"] == behind.id
+    assert rig.maps.cpus[0]["qsize"] == 192
+    assert rig.programs.entry.run(FRAME).verdict is XDP.REDIRECT
+    with pytest.raises(CodecError, match="ports: value there is no field 'if_index'"):
+        ports[0] = {"if_index": 1}
+    with pytest.raises(CodecError, match="ifindex is an int, bpf_prog a program"):
+        ports[0] = {"ifindex": "lo"}
