@@ -60,11 +60,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """Renew every object before the first fixture of a test fills it."""
-    if testing := _in_use("renewal"):
-        testing.renew(item.config)
-    if comparing := _in_use("comparisons"):
-        comparing.forget(item.config)
     try:
+        if testing := _in_use("renewal"):
+            testing.renew(item.config)
+        if comparing := _in_use("comparisons"):
+            comparing.forget(item.config)
         return (yield)
     except Exception as e:
         _skip(e, item)

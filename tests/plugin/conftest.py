@@ -38,6 +38,9 @@ Run = Callable[..., pytest.RunResult]
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A folder with programs in progs/, that finds what was compiled before."""
     monkeypatch.setenv("PACKETRIG_CACHE", str(CACHE))  # pytester moves the home folder
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("CI", "BUILD_NUMBER", "FORCE_COLOR", "PY_COLORS"):  # what shapes the output
+        monkeypatch.delenv(name, raising=False)
     shutil.copytree(SOURCES, pytester.path / "progs")
     pytester.makeini("[pytest]\n")
     return pytester
