@@ -113,10 +113,13 @@ class Object:
         """Return the namespace that programs run in (`.fileno()`), for its routes and links."""
         return self._netns
 
-    def put(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+    def put(self, state: Mapping[str, Any]) -> None:
         """Set maps and globals from a mapping, as a set-up file has it.
 
             firewall.put({"maps": {"blocked": {"10.0.0.66": 0}}, "globals": {"limit": 5}})
+
+        Where keys are structs, which a file cannot have, the entries are a list of tables:
+        `[{"key": {"port": 80}, "value": 1}]`.
 
         Raises:
             NoSuchName: There is no such map or global.
@@ -128,7 +131,7 @@ class Object:
                 raise Error(f"set-up of {self.spec.name}: unknown part '{part}'; use maps, globals")
         for name, entries in state.get("maps", {}).items():
             found = self.maps[name]
-            for key, value in entries.items():
+            for key, value in _pairs(entries):
                 # TOML's keys are text, numbers too; only text that is wanted as text stays so.
                 try:
                     found[int(key) if str(key).isdigit() else key] = value
@@ -261,6 +264,12 @@ class _Closed:
 
     def __setattr__(self, attribute: str, value: object) -> None:
         raise Error(f"{self.name}: the object is closed, load it again")
+
+
+def _pairs(entries: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(entries, Mapping):
+        return entries.items()
+    return [(entry["key"], entry["value"]) for entry in entries]
 
 
 class Programs(Mapping[str, Program]):

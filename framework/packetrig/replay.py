@@ -83,11 +83,14 @@ class Setup:
         port = 80
         [maps.allowed]
         "/index.html" = 1
+        [[maps.rules]]
+        key = { port = 80 }
+        value = 1
 
     `const volatile` globals are among them: they are set when the object is loaded.
     """
 
-    maps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    maps: Mapping[str, Any] = field(default_factory=dict)
     globals: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
 
@@ -110,7 +113,10 @@ class Setup:
             raise Error(f"{path}: format {parts['format']!r} is not known; this packetrig reads 1")
         maps = parts.get("maps", {})
         for name, entries in maps.items():
-            if not isinstance(entries, dict):
+            if isinstance(entries, list):
+                if any(not isinstance(e, dict) or set(e) != {"key", "value"} for e in entries):
+                    raise Error(f"{path}: each [[maps.{name}]] has a key and a value, and no more")
+            elif not isinstance(entries, dict):
                 raise Error(f"{path}: maps.{name} is no table: write [maps.{name}], key = value")
         return cls(maps, parts.get("globals", {}), path)
 
