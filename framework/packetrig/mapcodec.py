@@ -142,7 +142,11 @@ def _number(size: int) -> tuple[Encode, Decode]:
 
 # struct bpf_devmap_val and bpf_cpumap_val, by their first field: programs declare these maps by
 # sizes alone, as libbpf asks for.
-_REDIRECTS = {MapKind.DEVMAP: "ifindex", MapKind.DEVMAP_HASH: "ifindex", MapKind.CPUMAP: "qsize"}
+_REDIRECTS: dict[MapKind | int, str] = {
+    MapKind.DEVMAP: "ifindex",
+    MapKind.DEVMAP_HASH: "ifindex",
+    MapKind.CPUMAP: "qsize",
+}
 
 
 def _redirect(first: str) -> tuple[Encode, Decode]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import packetrig
 from packetrig import (
     TC,
     XDP,
     CodecError,
+    CompileError,
     LoadError,
     MapError,
     NoSuchName,
@@ -272,3 +275,10 @@ def test_a_devmap_takes_an_interface_and_the_program_behind_it(load: Load) -> No
         ports[0] = {"if_index": 1}
     with pytest.raises(CodecError, match="ifindex is an int, bpf_prog a program"):
         ports[0] = {"ifindex": "lo"}
+
+
+def test_a_missing_vmlinux_h_is_said_to_be_made(source: Callable[..., Path]) -> None:
+    path = source("", preamble='#include "vmlinux.h"\n')
+
+    with pytest.raises(CompileError, match=r"'vmlinux.h' file not found; bpftool btf dump file"):
+        packetrig.build(path)

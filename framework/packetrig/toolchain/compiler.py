@@ -313,6 +313,8 @@ def _changed_since(path: Path, started: int) -> bool:
 
 def _package_of(text: str) -> str:
     if missing := re.match(r"'([^']+)' file not found", text):
+        if Path(missing[1]).name == "vmlinux.h":
+            return "; bpftool btf dump file /sys/kernel/btf/vmlinux format c > vmlinux.h makes one"
         for prefix, package in _PACKAGES:
             if missing[1].startswith(prefix):
                 return f"; apt-get install {package}"
