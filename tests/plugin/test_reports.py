@@ -88,7 +88,9 @@ def test_it(door, both):
 def test_the_frame_of_the_snapshot_is_a_real_packet() -> None:
     text = SNAPSHOT.read_text()
     frames = [
-        bytes.fromhex(line.split("--frame ")[1]) for line in text.splitlines() if "--frame " in line
+        bytes.fromhex(line.split("--frame ")[1].split(" ")[0])
+        for line in text.splitlines()
+        if "--frame " in line
     ]
 
     assert len(frames) == 3

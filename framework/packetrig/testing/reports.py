@@ -16,7 +16,7 @@ from ..maps import Map
 from ..objects import Object
 from ..packets import explain
 from ..program import Program
-from ..run import Run, Runs
+from ..run import Run, Runs, told
 from . import comparisons, renewal, skips
 from .recipes import ClangWarning
 
@@ -137,14 +137,19 @@ def _told(name: str, found: Object, program: Program, last: Run | Runs) -> Itera
         last = last[-1]
     what = f" ({program.name})" if len(found.programs) > 1 else ""
     yield f"{name}{what} answered {last.verdict!r} in its last run{of}"
+    for line in told(program):
+        yield f"  build   {line}"
     yield f"  frame   {explain.summary(last.frame)} ({len(last.frame)} bytes)"
     for name, (before, after) in itertools.islice(last.changes.items(), _CHANGES_AT_MOST):
         yield _cut(f"  changed {name}: {before!r} -> {after!r}")
     if bad := last.bad_checksums:
         yield f"  wrong   checksum {', '.join(bad)}"
     yield f"  scapy   {explain.expression(last.frame)}"
-    yield f"  repeat  {last.repeat}"
-    yield from _state(found)
+    state = list(_state(found))
+    # As a comment of the shell's, so that the line can be pasted whole.
+    caution = "  # its maps begin empty" if any(line.startswith("  map") for line in state) else ""
+    yield f"  repeat  {last.repeat}{caution}"
+    yield from state
 
 
 def _state(found: Object) -> Iterator[str]:
