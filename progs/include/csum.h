@@ -39,6 +39,35 @@ static __always_inline void csum_replace4(__sum16 *check, __be32 from, __be32 to
 	csum_replace2(check, from & 0xffff, to & 0xffff);
 }
 
+/* Folds a sum of 32-bit words, taken as they lie in memory. */
+static __always_inline __u16 csum_fold64(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return csum_fold(sum);
+}
+
+/* Replaces four 32-bit words, an IPv6 address (or an IPv4 address, mapped: what is equal cancels). */
+static __always_inline void csum_replace16(__sum16 *check, const __be32 from[4], const __be32 to[4])
+{
+	__u64 sum = *check ^ 0xffff;
+
+	for (int i = 0; i < 4; i++)
+		sum += (__u64)(from[i] ^ 0xffffffff) + to[i];
+	*check = csum_fold64(sum) ^ 0xffff;
+}
+
+/* Computes the checksum of a header without options; the field itself counts, so clear it first. */
+static __always_inline __sum16 ipv4_checksum(const struct iphdr *ip)
+{
+	const __be32 *words = (const __be32 *)ip;
+	__u64 sum = 0;
+
+	for (int i = 0; i < 5; i++)
+		sum += words[i];
+	return csum_fold64(sum) ^ 0xffff;
+}
+
 /* Takes one hop off. The caller has made sure that there is more than one left. */
 static __always_inline void ipv4_decrease_ttl(struct iphdr *ip)
 {

@@ -56,6 +56,18 @@ struct vlan_header {
 	__be16 type;
 };
 
+/* The beginning of TCP, UDP and SCTP. */
+struct ports {
+	__be16 source;
+	__be16 destination;
+};
+
+struct sctp_header {
+	struct ports ports;
+	__be32 tag;
+	__be32 checksum;
+};
+
 struct ipv6_extension {
 	__u8 next;
 	__u8 length; /* in units of 8 bytes, the first 8 not counted; fragment header: reserved */
@@ -90,6 +102,21 @@ static __always_inline __u64 cursor_left(const struct cursor *c)
 	__u64 offset = cursor_offset(c);
 
 	return offset < c->stop ? c->stop - offset : 0;
+}
+
+/*
+ * Whether all of the packet is there: the frame does not end before the IP header says so. To be
+ * asked by who forwards; in a multi-buffer frame there is more than can be read.
+ */
+static __always_inline bool cursor_is_whole(const struct cursor *c)
+{
+	void *end = c->end;
+	__u64 size;
+
+	barrier_var(end);
+	size = end - c->start;
+	barrier_var(size);
+	return c->stop <= size;
 }
 
 /*
@@ -262,6 +289,18 @@ static __always_inline int parse_udp(struct cursor *c, struct udphdr **header)
 	c->at = udp + 1;
 	*header = udp;
 	return bpf_ntohs(udp->dest);
+}
+
+/* Returns the destination port. The chunks are not looked at, nor are they in the first fragment. */
+static __always_inline int parse_sctp(struct cursor *c, struct sctp_header **header)
+{
+	struct sctp_header *sctp = c->at;
+
+	if ((void *)(sctp + 1) > c->end || sizeof(*sctp) > cursor_left(c))
+		return -1;
+	c->at = sctp + 1;
+	*header = sctp;
+	return bpf_ntohs(sctp->ports.destination);
 }
 
 #endif
