@@ -85,7 +85,14 @@ def workplace(page: Path, folder: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    quiet = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"}
+    # Unbuffered: what goes to stderr stands where a terminal would show it.
+    quiet = {
+        "PYTHONUNBUFFERED": "1",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "COLUMNS": "100",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "FORCE_COLOR"))}
     return kept | quiet | {"PATH": path}
