@@ -57,11 +57,11 @@ class Object:
         self.spec = spec
         self.kind = kind
         self._chosen = choose(spec, program, kind)
-        self._values = dict(values or {})
+        self.values = dict(values or {})
         self._netns = OwnNetns(netns)
         self._inner: dict[int, Map] = {}  # by the kernel's id
         self.is_closed = True
-        self.loaded = Loaded(spec, self._chosen, kind, self._values)
+        self.loaded = Loaded(spec, self._chosen, kind, self.values)
         self.is_closed = False
         self._reload_ns = self.loaded.load_ns
         self._restore_ns: int | None = None
@@ -157,7 +157,7 @@ class Object:
 
     def reload(self) -> None:
         """Load the object again in place of what is loaded."""
-        fresh = Loaded(self.spec, self._chosen, self.kind, self._values)
+        fresh = Loaded(self.spec, self._chosen, self.kind, self.values)
         self.loaded.close()
         self._drop_inner()
         self.loaded = fresh

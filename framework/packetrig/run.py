@@ -105,11 +105,17 @@ class Run(_Fields):
     @property
     def repeat(self) -> str:
         """Return the command that runs the program on this frame again."""
-        spec = self.program.owner.spec
-        source = spec.source or spec.path or spec.name
-        words = ["packetrig", "run", str(source)]
-        if len(self.program.owner.programs) > 1:
+        owner = self.program.owner
+        spec = owner.spec
+        words = ["packetrig", "run", str(spec.source or spec.path or spec.name)]
+        if len(spec.programs) > 1:
             words += ["--program", self.program.name]
+        if owner.kind is not None:
+            words += ["--kind", owner.kind]
+        for name, value in spec.define.items():
+            words += ["--define", name if value is None else f"{name}={value}"]
+        for name, value in owner.values.items():
+            words += ["--set", f"{name}={value}"]
         return shlex.join([*words, "--frame", self.frame.hex()])
 
     def explain(self) -> str:

@@ -95,6 +95,9 @@ class Spec:
     source: Path | None = None
     warnings: str = field(default="", repr=False)
     command: tuple[str, ...] = field(default=(), repr=False)
+    define: Mapping[str, object] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False, compare=False
+    )
 
     @classmethod
     def read(cls, path: str | Path) -> Spec:
@@ -254,6 +257,7 @@ def build(
         source=source,
         warnings=built.warnings,
         command=tuple(built.command),
+        define=MappingProxyType(dict(define or {})),
     )
 
 

@@ -351,5 +351,16 @@ def test_changes_name_the_fields(rig: Object) -> None:
     assert run.bad_checksums == []
     assert run.looks_like(Ether(dst="03:00:00:00:00:01") / IP() / UDP(), only=("Ether.dst",))
     assert not run.looks_like(Ether(dst="02:00:00:00:00:01"), only=("Ether.dst",))
-    assert "--frame 0200000000010200" in run.repeat
+    assert "--program count_first_byte --frame 0200000000010200" in run.repeat
     assert "Ether.dst" in run.explain() or "dst" in run.explain()
+
+
+def test_the_command_that_repeats_a_run_builds_and_loads_it_the_same_way() -> None:
+    spec = packetrig.build(SOURCES / "edit.bpf.c", define={"LEVEL": 3, "QUIET": None})
+    with spec.load(program="any_verdict", kind="xdp", verdict=2) as rig:
+        run = rig.run(bytes(14))
+
+    assert run.repeat == (
+        f"packetrig run {SOURCES / 'edit.bpf.c'} --program any_verdict --kind xdp "
+        f"--define LEVEL=3 --define QUIET --set verdict=2 --frame {'00' * 14}"
+    )
