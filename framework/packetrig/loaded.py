@@ -34,6 +34,7 @@ NETWORK_HELPERS = {
     84: "bpf_sk_lookup_tcp",
     85: "bpf_sk_lookup_udp",
     99: "bpf_skc_lookup_tcp",
+    163: "bpf_check_mtu",
     152: "bpf_redirect_neigh",
     155: "bpf_redirect_peer",
 }

@@ -84,7 +84,9 @@ class Map(MutableMapping[Any, Any]):
     @property
     def max_entries(self) -> int:
         """Return how many entries fit."""
-        return self.spec.max_entries or self._owner.loaded.maps[self.name].max_entries
+        if self._fd is not None:
+            return self.spec.max_entries
+        return self._owner.loaded.maps[self.name].max_entries
 
     def key(self, value: Any) -> Any:
         """Turn a key as people write it into the one that the map gives back (it can be hashed)."""

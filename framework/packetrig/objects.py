@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 from ._bpf import ffi, lib
 from ._bpf.codec import codec
 from ._bpf.kinds import ARRAYS, HASHES, OF_MAPS, QUEUES, MapKind
+from ._bpf.libbpf import Opened
 from .errors import CodecError, Error, LoadError, MapError, no_such
 from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose, encode_global
 from .maps import Map, Maps
@@ -52,16 +53,18 @@ class Object:
         program: str | None = None,
         kind: str | None = None,
         netns: Any = None,
+        max_entries: Mapping[str, int] | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> None:
         self.spec = spec
         self.kind = kind
         self._chosen = choose(spec, program, kind)
         self.values = dict(values or {})
+        self._max_entries = dict(max_entries or {})
         self._netns = OwnNetns(netns)
         self._inner: dict[int, Map] = {}  # by the kernel's id
         self.is_closed = True
-        self.loaded = Loaded(spec, self._chosen, kind, self.values)
+        self.loaded = self._load()
         self.is_closed = False
         self._reload_ns = self.loaded.load_ns
         self._restore_ns: int | None = None
@@ -83,6 +86,20 @@ class Object:
                 f"say which: object.programs.{next(iter(self.programs))}.run(...)"
             )
         return self._sole
+
+    def _load(self) -> Loaded:
+        return Loaded(
+            self.spec, self._chosen, self.kind, self.values, before_load=self._set_max_entries
+        )
+
+    def _set_max_entries(self, opened: Opened) -> None:
+        maps = {found.name: found.handle for found in opened.maps()}
+        for name, count in self._max_entries.items():
+            if name not in maps:
+                raise no_such("map", name, self.spec.maps, owner=self.spec.name)
+            if isinstance(count, bool) or not isinstance(count, int) or not 0 < count < 1 << 32:
+                raise MapError(f"{name}: max_entries={count!r}: it takes an int from 1 to 2**32 - 1")
+            lib.bpf_map__set_max_entries(maps[name], count)
 
     def run(
         self,
@@ -157,7 +174,7 @@ class Object:
 
     def reload(self) -> None:
         """Load the object again in place of what is loaded."""
-        fresh = Loaded(self.spec, self._chosen, self.kind, self.values)
+        fresh = self._load()
         self.loaded.close()
         self._drop_inner()
         self.loaded = fresh

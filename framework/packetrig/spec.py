@@ -203,6 +203,7 @@ class Spec:
         program: str | None = None,
         kind: str | None = None,
         netns: Any = None,
+        max_entries: Mapping[str, int] | None = None,
         **values: Any,
     ) -> Object:
         """Load the object into the kernel.
@@ -212,6 +213,7 @@ class Spec:
             kind: What a section that libbpf does not know holds: "xdp", "tc", "xdp.frags", ...
             netns: Run in this network namespace (a descriptor or something with fileno());
                 without it, programs that touch the network get one of their own.
+            max_entries: How many entries a map has, where it is left to who loads it.
             **values: Values of `const volatile` (or other global) variables, before loading.
 
         Raises:
@@ -222,7 +224,14 @@ class Spec:
         """
         from .objects import Object  # the live half, above this module
 
-        return Object(self, program=program, kind=kind, netns=netns, values=values)
+        return Object(
+            self,
+            program=program,
+            kind=kind,
+            netns=netns,
+            max_entries=max_entries,
+            values=values,
+        )
 
 
 def build(
