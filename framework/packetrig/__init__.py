@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unittest.mock import ANY as ANY
 
     from . import live as live
+    from . import mocks as mocks
     from . import packets as packets
     from .belt import Belt as Belt
     from .belt import belt as belt
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ANY": "unittest.mock",
     "live": ".live",
+    "mocks": ".mocks",
     "packets": ".packets",
     "strategies": ".packets.strategies",
     **dict.fromkeys(("Belt", "belt"), ".belt"),
@@ -95,7 +97,7 @@ _HOMES = {
     **dict.fromkeys(("fixture", "table"), ".testing"),
     **dict.fromkeys(("CGROUP", "FLOW", "LWT", "NF", "SK", "TC", "XDP"), ".verdicts"),
 }
-_MODULES = {"live", "packets", "strategies"}
+_MODULES = {"live", "mocks", "packets", "strategies"}
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605  # the one list of public names
 

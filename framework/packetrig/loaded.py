@@ -17,6 +17,7 @@ from ._bpf.codec import codec
 from ._bpf.kinds import PROGRAM_KINDS, XDP_HAS_FRAGS, MapKind, attach_of_section
 from ._bpf.libbpf import Opened, OpenMap, OpenProgram
 from .errors import CodecError, LoadError, MapError, no_such
+from .mocks import SECTION, first_values
 from .spec import GlobalSpec, ProgramSpec, Spec, check_kind
 from .verifier import refused
 
@@ -176,6 +177,9 @@ class Loaded:
         """Write the values into the sections' images, before the verifier sees them."""
         images: dict[str, bytearray] = {}
         internal = {_section_of(m.name): m for m in self.opened.maps() if m.is_internal}
+        for offset, raw in first_values(self.spec):
+            image = images.setdefault(SECTION, bytearray(_image(internal[SECTION])))
+            image[offset : offset + len(raw)] = raw
         for name, value in values.items():
             where = self.spec.globals.get(name)
             if where is None:

@@ -10,10 +10,10 @@ from typing import Any, Self, cast
 from ._bpf import ffi, lib
 from ._bpf.codec import codec
 from ._bpf.kinds import ARRAYS, HASHES, OF_MAPS, QUEUES, MapKind
-from ._bpf.libbpf import Opened
 from .errors import CodecError, Error, LoadError, MapError, no_such
 from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose, encode_global
 from .maps import Map, Maps
+from .mocks import Fakes
 from .program import Program
 from .run import Run, Runs
 from .spec import GlobalSpec, MapSpec, Spec
@@ -53,23 +53,22 @@ class Object:
         program: str | None = None,
         kind: str | None = None,
         netns: Any = None,
-        max_entries: Mapping[str, int] | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> None:
         self.spec = spec
         self.kind = kind
         self._chosen = choose(spec, program, kind)
         self.values = dict(values or {})
-        self._max_entries = dict(max_entries or {})
         self._netns = OwnNetns(netns)
         self._inner: dict[int, Map] = {}  # by the kernel's id
         self.is_closed = True
-        self.loaded = self._load()
+        self.loaded = Loaded(spec, self._chosen, kind, self.values)
         self.is_closed = False
         self._reload_ns = self.loaded.load_ns
         self._restore_ns: int | None = None
         self.maps = Maps(self)
         self.globals = Globals(self)
+        self.mocks = Fakes(self)
         self.programs = Programs(self, {name: Program(self, name) for name in self._chosen})
         self._sole = next(iter(self.programs.values())) if len(self._chosen) == 1 else None
 
@@ -87,20 +86,6 @@ class Object:
             )
         return self._sole
 
-    def _load(self) -> Loaded:
-        return Loaded(
-            self.spec, self._chosen, self.kind, self.values, before_load=self._set_max_entries
-        )
-
-    def _set_max_entries(self, opened: Opened) -> None:
-        maps = {found.name: found.handle for found in opened.maps()}
-        for name, count in self._max_entries.items():
-            if name not in maps:
-                raise no_such("map", name, self.spec.maps, owner=self.spec.name)
-            if isinstance(count, bool) or not isinstance(count, int) or not 0 < count < 1 << 32:
-                raise MapError(f"{name}: max_entries={count!r}: it takes an int from 1 to 2**32 - 1")
-            lib.bpf_map__set_max_entries(maps[name], count)
-
     def run(
         self,
         packet: Any,
@@ -108,13 +93,21 @@ class Object:
         ctx: Mapping[str, Any] | bytes | None = None,
         meta: bytes = b"",
         repeat: int = 1,
+        checksum_complete: bool = False,
     ) -> Run:
         """Run the object's only program on a packet; see Program.run."""
-        return (self._sole or self.program).run(packet, ctx=ctx, meta=meta, repeat=repeat)
+        return (self._sole or self.program).run(
+            packet, ctx=ctx, meta=meta, repeat=repeat, checksum_complete=checksum_complete
+        )
 
     def run_many(self, frames: Iterable[Any]) -> Runs:
         """Run the object's only program on many frames; see Program.run_many."""
         return self.program.run_many(frames)
+
+    @property
+    def is_test_build(self) -> bool:
+        """Tell whether helpers of it are faked (mocks=): what it does, nothing that ships does."""
+        return self.spec.is_test_build
 
     @property
     def runs_in_own_netns(self) -> bool:
@@ -174,10 +167,12 @@ class Object:
 
     def reload(self) -> None:
         """Load the object again in place of what is loaded."""
-        fresh = self._load()
+        fresh = Loaded(self.spec, self._chosen, self.kind, self.values)
         self.loaded.close()
         self._drop_inner()
         self.loaded = fresh
+        self.mocks.renewed()
+        self.loaded.is_dirty = False
         self._reload_ns = min(self._reload_ns, fresh.load_ns)
         for program in self.programs.values():
             program.renewed()
@@ -201,6 +196,7 @@ class Object:
             is_frozen = section.startswith((".rodata", ".kconfig"))
             if not is_frozen and section in self.loaded.sections:
                 self.loaded.write_section(section, 0, image)
+        self.mocks.renewed()
         self.loaded.is_dirty = False
         self._restore_ns = time.perf_counter_ns() - started
 
@@ -265,7 +261,8 @@ class Object:
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else ", ".join(self.programs)
-        return f"<Object {self.spec.name}: {state}>"
+        faked = f" (test build, faked: {', '.join(self.spec.faked)})" if self.is_test_build else ""
+        return f"<Object {self.spec.name}{faked}: {state}>"
 
 
 class _Closed:

@@ -6,14 +6,14 @@ import array
 import errno
 import struct
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import packets, refusals
 from ._bpf import OUTPUT_ROOM, ffi, lib, strerror
 from ._bpf.contexts import LAYOUTS, encode
 from ._bpf.kinds import BEHIND_REDIRECT
 from .cost import measure
-from .errors import Error, InputRefused, Unsupported
+from .errors import Error, Failure, InputRefused, Unsupported
 from .run import Run, Runs, made
 from .verdicts import TABLES
 from .verifier import Statistics
@@ -33,6 +33,16 @@ _buffer = ffi.buffer
 _new = tuple.__new__
 # Not cleared: pages of the output's room that are never written are never touched.
 _room = ffi.new_allocator(should_clear_after_alloc=False)
+# BPF_F_TEST_SKB_CHECKSUM_COMPLETE: the skb comes from a device that summed all of it.
+_CHECKSUM_COMPLETE = 1 << 2
+
+
+class _Asked(NamedTuple):
+    # What a run may be given beside the frame.
+    ctx: Mapping[str, Any] | bytes | None
+    meta: bytes
+    repeat: int
+    checksum_complete: bool
 
 
 class Program:
@@ -82,8 +92,14 @@ class Program:
         if self.owner.runs_in_own_netns:
             self._runner.netns_fd = self.owner.netns.fileno()
         is_plain = not self._needs_context and self.kind in ("xdp", "tc", "action")
-        # Kinds that always want a context never take the short way.
+        # Kinds that always want a context, and fakes that may run out, never take the short way.
+        is_plain = is_plain and not self.is_test_build
         self._most = most if is_plain else -2
+
+    @property
+    def is_test_build(self) -> bool:
+        """Tell whether helpers of its object are faked (mocks=)."""
+        return self.owner.is_test_build
 
     @property
     def fd(self) -> int:
@@ -123,6 +139,7 @@ class Program:
         ctx: Mapping[str, Any] | bytes | None = None,
         meta: bytes = b"",
         repeat: int = 1,
+        checksum_complete: bool = False,
     ) -> Run:
         """Run the program once on a packet.
 
@@ -133,16 +150,20 @@ class Program:
             meta: XDP metadata before the frame, a multiple of 4 bytes.
             repeat: Run it so many times in one call, for timing. The kernel does not give the
                 packet back its first form in between: a program that rewrites sees its own work.
+            checksum_complete: Give a TC (or other skb) program an skb whose sum a device has
+                computed (CHECKSUM_COMPLETE), as a NIC does on receive. Needs Linux 6.11.
 
         Raises:
             InputRefused: The frame or context cannot be given to this program, and why.
-            Unsupported: This kernel cannot test-run programs of this kind.
+            Unsupported: This kernel cannot test-run programs of this kind, or lacks the checksum.
+            Failure: With `checksum_complete`: the program rewrote the frame and left skb->csum
+                as it was, so the stack behind it would drop the packet.
         """
         if type(packet) is not bytes:
             packet = packets.to_bytes(packet)
         size = len(packet)
-        if ctx or meta or repeat != 1 or not self._least <= size <= self._most:
-            return self._run_slowly(packet, ctx, meta, repeat)
+        if ctx or meta or repeat != 1 or checksum_complete or not self._least <= size <= self._most:
+            return self._run_slowly(packet, _Asked(ctx, meta, repeat, checksum_complete))
         runner = self._runner
         self.owner.loaded.is_dirty = True
         error = _pr_run(runner, packet, size)
@@ -164,21 +185,14 @@ class Program:
         )
         return run
 
-    def _run_slowly(
-        self, frame: bytes, ctx: Mapping[str, Any] | bytes | None, meta: bytes, repeat: int
-    ) -> Run:
+    def _run_slowly(self, frame: bytes, asked: _Asked) -> Run:
         """Run with a context, with metadata, or with a frame whose length must be looked at."""
         if self._most == -1:
             self._prepare()
-            return self.run(frame, ctx=ctx, meta=meta, repeat=repeat)
-        reason = refusals.before(
-            self.kind, len(frame), has_frags=self.has_frags, meta=len(meta)
-        ) or (refusals.meta_reason(self.kind, meta) if meta else "")
-        if not reason and (type(repeat) is not int or not 1 <= repeat <= refusals.MAX_REPEAT):
-            reason = f"repeat={repeat!r}: it takes an int from 1 to {refusals.MAX_REPEAT}"
-        if reason:
-            raise InputRefused(f"{self.name}: {reason}")
-        raw = self._context(frame, ctx, meta)
+            return self.run(frame, **asked._asdict())
+        self._check(len(frame), asked)
+        meta, repeat = asked.meta, asked.repeat
+        raw = self._context(frame, asked.ctx, meta)
         runner = self._runner
         size = self._context_size
         ffi.buffer(runner.ctx_in)[: len(raw)] = raw
@@ -188,6 +202,7 @@ class Program:
         # Raw tracepoint and syscall programs are refused with any repeat, 1 included.
         runner.repeat = 0 if self.kind in refusals.FRAMELESS and repeat == 1 else repeat
         runner.out_capacity = 0 if self.kind in refusals.FRAMELESS else OUTPUT_ROOM
+        runner.flags = _CHECKSUM_COMPLETE if asked.checksum_complete else 0
         self.owner.loaded.is_dirty = True
         try:
             whole = bytes(meta) + frame
@@ -201,6 +216,7 @@ class Program:
             ffi.buffer(runner.ctx_in)[: len(raw)] = bytes(len(raw))
             runner.ctx_in_size = runner.ctx_out_size = size
             runner.repeat = 1
+            runner.flags = 0
             runner.out_capacity = OUTPUT_ROOM
         if self.kind == "flow_dissector":
             # What comes out is not a frame: it is struct bpf_flow_keys.
@@ -209,7 +225,22 @@ class Program:
         else:
             run = made(self, runner.retval, out, frame, runner.duration, context)
         self.last = run
+        if self.is_test_build:
+            self.owner.mocks.complain()
         return run
+
+    def _check(self, size: int, asked: _Asked) -> None:
+        """Say why a run that is asked for cannot be, before the kernel is asked."""
+        meta, repeat = asked.meta, asked.repeat
+        reason = refusals.before(self.kind, size, has_frags=self.has_frags, meta=len(meta)) or (
+            refusals.meta_reason(self.kind, meta) if meta else ""
+        )
+        if not reason and (type(repeat) is not int or not 1 <= repeat <= refusals.MAX_REPEAT):
+            reason = f"repeat={repeat!r}: it takes an int from 1 to {refusals.MAX_REPEAT}"
+        if not reason and asked.checksum_complete:
+            reason = refusals.checksum_reason(self.kind)
+        if reason:
+            raise InputRefused(f"{self.name}: {reason}")
 
     def _verdict(self, retval: int) -> Any:
         return self._verdicts.get(retval, retval)
@@ -238,6 +269,15 @@ class Program:
         return bytes(raw)
 
     def _refused(self, error: int, frame: bytes, *, has_context: bool = False) -> Exception:
+        if error == errno.EBADMSG and self._runner.flags & _CHECKSUM_COMPLETE:
+            return Failure(
+                f"{self.name}: skb->csum is stale after the run: it changed bytes that the device "
+                "summed (CHECKSUM_COMPLETE) and did not take the change into the sum, so the stack "
+                "drops the packet; use bpf_csum_update(), BPF_F_RECOMPUTE_CSUM, or "
+                "BPF_F_PSEUDO_HDR with bpf_l4_csum_replace()",
+                check="checksum_complete",
+                packet=frame,
+            )
         attach = self.owner.loaded.attach_types[self.name] if self.kind == "xdp" else 0
         if error == errno.EINVAL and attach in BEHIND_REDIRECT:
             return refusals.behind_redirect(self.name, BEHIND_REDIRECT[attach])
@@ -276,6 +316,8 @@ class Program:
             if error:
                 raise self._refused_in_batch(-error, given, batch.done)
         self.last = runs
+        if self.is_test_build:
+            self.owner.mocks.complain()
         return runs
 
     def _refused_in_batch(self, error: int, frames: list[bytes], number: int) -> Exception:

@@ -107,6 +107,22 @@ def meta_reason(kind: str, meta: bytes) -> str:
     return ""
 
 
+def checksum_reason(kind: str) -> str:
+    """Say why a program cannot be given a CHECKSUM_COMPLETE skb; "" if it can.
+
+    Raises:
+        Unsupported: It could, by another kernel.
+    """
+    if kind not in SKB_KINDS:
+        return f"checksum_complete= is for programs that are given an skb, this one is {kind}"
+    if not probes.has_checksum_complete():
+        raise Unsupported(
+            "checksum_complete=True",
+            "this kernel's test run has no BPF_F_TEST_SKB_CHECKSUM_COMPLETE (Linux 6.11 has)",
+        )
+    return ""
+
+
 def behind_redirect(what: str, section: str) -> Unsupported:
     """Say that a program of a devmap or cpumap has no test run, and what has."""
     return Unsupported(
@@ -134,10 +150,6 @@ def after(
         return Error(
             f"{what}: a signal interrupted the run; whether it ran is not known, so it was not "
             "repeated: its maps may have counted it already"
-        )
-    if error == errno.EBADMSG:
-        return Error(
-            f"{what}: skb->csum is stale after the run (CHECKSUM_COMPLETE no longer holds)"
         )
     if error == errno.ENOSPC:
         return InternalError(f"{what}: the output is larger than the room for it ({size} bytes in)")

@@ -65,7 +65,8 @@ class Run(_Fields):
         else:
             change = f"{len(self.frame)} bytes became {len(self.data)}"
         layers = " / ".join(h.name for h in frames.walk(self.data)) or "no layers"
-        return f"<Run {self.verdict!r} of {self.program.name} on {layers}, {change}>"
+        build = " (test build)" if self.program.is_test_build else ""
+        return f"<Run {self.verdict!r} of {self.program.name}{build} on {layers}, {change}>"
 
     @property
     def context(self) -> Context | bytes | None:
@@ -122,6 +123,7 @@ class Run(_Fields):
         """Tell the run in full: the frame layer by layer, what changed, and how to repeat it."""
         rows = [
             f"{self.program.name}: {self.verdict!r}",
+            *(f"  build   {line}" for line in told(self.program)),
             f"  frame   {explain.summary(self.frame)} ({len(self.frame)} bytes)",
         ]
         if self.is_rewritten:
@@ -131,6 +133,17 @@ class Run(_Fields):
         rows.append(f"  scapy   {explain.expression(self.frame)}")
         rows.append(f"  repeat  {self.repeat}")
         return "\n".join(rows)
+
+
+def told(program: Program) -> list[str]:
+    """Say of a test build that it is one, and what is faked; nothing of what may ship."""
+    if not program.is_test_build:
+        return []
+    values = ", ".join(f"{n}={fake.value.now!r}" for n, fake in program.owner.mocks.items())
+    names = ", ".join(program.owner.spec.faked)
+    return [
+        f"a test build, not what ships; faked: {values or names} (repeat runs it without fakes)"
+    ]
 
 
 def made(

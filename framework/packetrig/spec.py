@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from . import mocks as fakes
 from . import toolchain
 from ._bpf import btf as _btf
 from ._bpf import elf as _elf
 from ._bpf.kinds import KIND_OF_TYPE, PROGRAM_KINDS, MapKind, kind_of_section
 from ._bpf.libbpf import Opened, OpenMap
-from .errors import Error, LoadError, NotFound
+from .errors import CompileError, Error, LoadError, NotFound
 
 if TYPE_CHECKING:
     from .objects import Object
@@ -98,6 +99,9 @@ class Spec:
     define: Mapping[str, object] = field(
         default_factory=lambda: MappingProxyType({}), repr=False, compare=False
     )
+    mocks: Mapping[str, fakes.Mock] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False, compare=False
+    )
 
     @classmethod
     def read(cls, path: str | Path) -> Spec:
@@ -122,6 +126,16 @@ class Spec:
     def sha256(self) -> str:
         """Return the SHA-256 of the object's bytes, in hexadecimal."""
         return hashlib.sha256(self.data).hexdigest()
+
+    @cached_property
+    def faked(self) -> tuple[str, ...]:
+        """Return the helpers that a test answers for (mocks=); empty in an object that may ship."""
+        return tuple(fakes.offsets_in(self))
+
+    @property
+    def is_test_build(self) -> bool:
+        """Tell whether the object was built with fakes: it says nothing about what ships."""
+        return fakes.SECTION in self.sections
 
     @cached_property
     def sections(self) -> dict[str, tuple[_elf.Section, bytes]]:
@@ -178,6 +192,8 @@ class Spec:
         if self.btf is None:
             return found
         for section in self.sections:
+            if section == fakes.SECTION:
+                continue  # the rig's own
             if section.startswith((".data", ".bss", ".rodata")):
                 for name, (offset, size, type_id) in self.btf.datasec(section).items():
                     found[name] = GlobalSpec(name, section, offset, size, type_id)
@@ -240,6 +256,7 @@ def build(
     define: Mapping[str, object] | None = None,
     include: tuple[str | Path, ...] = (),
     flags: tuple[str, ...] = (),
+    mocks: Mapping[str, Any] | None = None,
 ) -> Spec:
     """Compile a C source to an object, or take it from the cache.
 
@@ -248,26 +265,71 @@ def build(
         define: Preprocessor definitions: `{"LIMIT": 5}` is -DLIMIT=5.
         include: Further folders for #include, before the system's.
         flags: Further flags for clang.
+        mocks: Helpers that the test answers for: `{"bpf_ktime_get_ns": packetrig.mocks.Value(0)}`,
+            or an int, or a list of ints. It makes a test build, which no gate accepts.
 
     Raises:
         CompileError: clang refuses it; `.diagnostics` has clang's words.
+        Error: A helper of `mocks` does not exist, or the program never calls it.
         NotFound: There is no such file.
         ToolMissing: There is no clang.
     """
     source = Path(source)
     if source.suffix == ".o":
+        if mocks:
+            raise Error(f"mocks: {source} is compiled already; fakes need the C source")
         return Spec.read(source)
-    built = toolchain.compile(source, define=define or {}, include=include, flags=flags)
-    data = built.object.read_bytes()
+    spec = _built(source, define or {}, include, flags)
+    return _test_build(spec, define or {}, include, flags, mocks) if mocks else spec
+
+
+def _built(
+    source: Path,
+    define: Mapping[str, object],
+    include: tuple[str | Path, ...],
+    flags: tuple[str, ...],
+    mocks: Mapping[str, fakes.Mock] | None = None,
+) -> Spec:
+    built = toolchain.compile(source, define=define, include=include, flags=flags)
     return Spec(
         f"{source.name.removesuffix('.c').removesuffix('.bpf')}.bpf.o",
-        data,
+        built.object.read_bytes(),
         path=built.object,
         source=source,
         warnings=built.warnings,
         command=tuple(built.command),
-        define=MappingProxyType(dict(define or {})),
+        define=MappingProxyType(dict(define)),
+        mocks=mocks or MappingProxyType({}),
     )
+
+
+def _test_build(
+    plain: Spec,
+    define: Mapping[str, object],
+    include: tuple[str | Path, ...],
+    flags: tuple[str, ...],
+    wanted: Mapping[str, Any],
+) -> Spec:
+    """Compile a program once more, with a header in front that fakes helpers."""
+    assert plain.source is not None
+    mocks = fakes.given(wanted, plain.helpers, include, owner=plain.name)
+    told = ", ".join(mocks)
+    flags = (*flags, "-include", str(fakes.header(mocks)))
+    try:
+        made = _built(plain.source, define, include, flags, mocks)
+    except CompileError as e:
+        raise CompileError(
+            f"{plain.source}: it compiles, but not with fakes for {told}: {e}",
+            source=e.source,
+            diagnostics=e.diagnostics,
+        ) from e
+    for name, mock in mocks.items():
+        if mock.helper.number in made.helpers:
+            raise Error(
+                f"mocks: {plain.name} still calls {name}: not by that name, so it cannot be faked; "
+                f"write the call as {name}(...)"
+            )
+    return replace(made, warnings=plain.warnings)
 
 
 def _called(code: bytes) -> frozenset[int]:

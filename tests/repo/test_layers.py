@@ -17,6 +17,7 @@ LAYERS = """
 0  errors
 0  verdicts
 1  _bpf packets toolchain
+2  mocks
 2  spec refusals
 2  mapcodec verifier
 2  entries loaded

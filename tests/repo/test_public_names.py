@@ -13,7 +13,7 @@ NAMES = """
     build fixture table check belt
     Spec Object Program Map Run Belt
     XDP TC CGROUP SK LWT FLOW NF
-    strategies packets live
+    strategies packets live mocks
     ANY
     Error CompileError LoadError VerifierError Unsupported PermissionDenied InputRefused CodecError
     MapError NoSuchName NotFound ToolMissing CaptureError PolicyError InternalError

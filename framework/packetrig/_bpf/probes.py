@@ -218,12 +218,22 @@ def _live_frames() -> Feature:
         return Feature(name, Answer.YES)
 
 
+def has_checksum_complete() -> bool:
+    """Tell whether an skb can be given whose sum a device has computed (Linux 6.11)."""
+
+    def ask() -> int:
+        with _Probe("tc", _return(0)) as probe:
+            probe.runner.flags = 1 << 2
+            return int(not probe.run(_FRAME))
+
+    return bool(_remember("checksum_complete", ask))
+
+
 def _checksum_complete() -> Feature:
     name = "skb CHECKSUM_COMPLETE"
-    with _Probe("tc", _return(0)) as probe:
-        probe.runner.flags = 1 << 2
-        error = probe.run(_FRAME)
-        return Feature(name, Answer.NO if error else Answer.YES, strerror(error) if error else "")
+    if has_checksum_complete():
+        return Feature(name, Answer.YES)
+    return Feature(name, Answer.NO, "the kernel refuses the flag")
 
 
 def _context() -> Feature:

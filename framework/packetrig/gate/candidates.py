@@ -49,6 +49,8 @@ def prepare(
             spec = Spec.read(given)
         except Error as e:
             return Candidate(name, given, kind=kind), _undecided(e)
+        if spec.is_test_build:
+            return Candidate(name, given, given, kind=kind), _test_build(spec)
         outcome = Outcome("build", Answer.HELD, "as given", measured={"built": False})
         return Candidate(name, given, given, spec, kind=kind), outcome
     try:
@@ -89,6 +91,14 @@ def _warned(text: str, rule: str | None) -> Outcome:
     first = next(line for line in text.splitlines() if "warning: " in line)
     reason = Reason(f"clang warns: {first}", details=text)
     return Outcome("build", Answer.REFUSED, shown, (reason,), measured)
+
+
+def _test_build(spec: Spec) -> Outcome:
+    # Its helpers answer what a test once said: whatever held for it, holds for nothing that ships.
+    reason = Reason(
+        f"{spec.name} is a test build, {', '.join(spec.faked)} faked: gate the object that ships"
+    )
+    return Outcome("build", Answer.REFUSED, "a test build", (reason,))
 
 
 def _refused(e: CompileError) -> Outcome:

@@ -34,6 +34,7 @@ def fixture(
     kind: str | None = None,
     define: Mapping[str, object] | None = None,
     include: tuple[str | Path, ...] = (),
+    mocks: Mapping[str, Any] | None = None,
     netns: Any = None,
     **globals: Any,  # noqa: A002  # what users call them
 ) -> Any:
@@ -56,6 +57,8 @@ def fixture(
         kind: What a section that libbpf does not know holds: "xdp", "tc", ...
         define: Preprocessor definitions: `{"LIMIT": 5}` is -DLIMIT=5.
         include: Further folders for #include, found like the source.
+        mocks: Helpers that the test answers for, in a test build of the program:
+            `{"bpf_ktime_get_ns": packetrig.mocks.Value(0)}` (see packetrig.mocks).
         netns: Run in this network namespace (see Spec.load).
         **globals: Values of `const volatile` (or other global) variables, before loading.
 
@@ -71,7 +74,7 @@ def fixture(
         config = request.config
         root = config.rootpath
         try:
-            found = _build(_find(source, root, folder), root, folder, define, include)
+            found = _build(_find(source, root, folder), root, folder, define, include, mocks)
             _warn(found, config)
             loaded = found.load(program=program, kind=kind, netns=netns, **globals)
         except (Error, ClangWarning) as e:
@@ -98,10 +101,12 @@ def _build(
     folder: Path,
     define: Mapping[str, object] | None,
     include: tuple[str | Path, ...],
+    mocks: Mapping[str, Any] | None,
 ) -> Spec:
     return build(
         _shown(path, Path.cwd()),
         define=define,
+        mocks=mocks,
         include=tuple(_find(each, root, folder) for each in include),
     )
 

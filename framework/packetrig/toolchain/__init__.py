@@ -3,6 +3,7 @@
 clang.py     which clang, and the LLVM tools of the same version
 cache.py     what was compiled before, found again by what went into it
 compiler.py  one C file to one object
+helpers.py   the kernel's helpers, as libbpf's header declares them
 """
 
 from __future__ import annotations
@@ -10,5 +11,16 @@ from __future__ import annotations
 from .cache import Cache, folder
 from .clang import Clang, find_clang, tool
 from .compiler import Built, compile  # noqa: A004 - toolchain.compile() is what it does
+from .helpers import Helper, helpers
 
-__all__ = ["Built", "Cache", "Clang", "compile", "find_clang", "folder", "tool"]
+__all__ = [
+    "Built",
+    "Cache",
+    "Clang",
+    "Helper",
+    "compile",
+    "find_clang",
+    "folder",
+    "helpers",
+    "tool",
+]

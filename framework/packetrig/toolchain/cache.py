@@ -85,6 +85,15 @@ class Cache:
         with self._explained():
             _write(self.root / f"{name}.json", json.dumps(note, indent=1, sort_keys=True).encode())
 
+    def header(self, text: str) -> Path:
+        """Keep a C header that was made here; the same text is the same file."""
+        content = text.encode()
+        path = self.root / "headers" / f"{hashlib.sha256(content).hexdigest()}.h"
+        with self._explained():
+            if digest_of(path) != path.stem:
+                _write(path, content)
+        return path
+
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
         """Wait until no other process compiles the same; 256 locks are enough for all keys."""
