@@ -23,6 +23,7 @@ LAYERS = """
 2  entries loaded
 2  maps cost run
 2  program
+2  members
 2  objects
 2  belt replay coverage checks
 3  fuzz live bench matrix
