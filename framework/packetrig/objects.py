@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, cast
 
 from ._bpf import ffi, lib
+from ._bpf.codec import codec
 from ._bpf.kinds import ARRAYS, HASHES, OF_MAPS, QUEUES, MapKind
+from ._bpf.libbpf import Opened
 from .errors import CodecError, Error, LoadError, MapError, no_such
-from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose
+from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose, encode_global
 from .maps import Map, Maps
-from .members import Globals, Programs
 from .mocks import Fakes
 from .program import Program
 from .run import Run, Runs
-from .spec import MapSpec, Spec
+from .spec import GlobalSpec, MapSpec, Spec
 
 # Loading again costs less than this for most programs, and is the plainest way back.
 _RELOAD_AT_MOST_NS = 1_000_000
@@ -53,16 +54,18 @@ class Object:
         program: str | None = None,
         kind: str | None = None,
         netns: Any = None,
+        max_entries: Mapping[str, int] | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> None:
         self.spec = spec
         self.kind = kind
         self._chosen = choose(spec, program, kind)
         self.values = dict(values or {})
+        self._max_entries = dict(max_entries or {})
         self._netns = OwnNetns(netns)
         self._inner: dict[int, Map] = {}  # by the kernel's id
         self.is_closed = True
-        self.loaded = Loaded(spec, self._chosen, kind, self.values)
+        self.loaded = self._load()
         self.is_closed = False
         self._reload_ns = self.loaded.load_ns
         self._restore_ns: int | None = None
@@ -85,6 +88,20 @@ class Object:
                 f"say which: object.programs.{next(iter(self.programs))}.run(...)"
             )
         return self._sole
+
+    def _load(self) -> Loaded:
+        return Loaded(
+            self.spec, self._chosen, self.kind, self.values, before_load=self._set_max_entries
+        )
+
+    def _set_max_entries(self, opened: Opened) -> None:
+        maps = {found.name: found.handle for found in opened.maps()}
+        for name, count in self._max_entries.items():
+            if name not in maps:
+                raise no_such("map", name, self.spec.maps, owner=self.spec.name)
+            if isinstance(count, bool) or not isinstance(count, int) or not 0 < count < 1 << 32:
+                raise MapError(f"{name}: max_entries={count!r}: it takes an int from 1 to 2**32 - 1")
+            lib.bpf_map__set_max_entries(maps[name], count)
 
     def run(
         self,
@@ -167,7 +184,7 @@ class Object:
 
     def reload(self) -> None:
         """Load the object again in place of what is loaded."""
-        fresh = Loaded(self.spec, self._chosen, self.kind, self.values)
+        fresh = self._load()
         self.loaded.close()
         self._drop_inner()
         self.loaded = fresh
@@ -284,3 +301,90 @@ def _pairs(entries: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(entries, Mapping):
         return entries.items()
     return [(entry["key"], entry["value"]) for entry in entries]
+
+
+class Programs(Mapping[str, Program]):
+    """Hold the loaded programs: `programs.ingress` or `programs["ingress"]`."""
+
+    def __init__(self, owner: Object, programs: dict[str, Program]) -> None:
+        self._owner = owner
+        self._programs = programs
+
+    def __getitem__(self, name: str) -> Program:
+        found = self._programs.get(name)
+        if found is not None:
+            return found
+        if name in self._owner.spec.programs:
+            section = self._owner.spec.programs[name].section
+            raise LoadError(
+                f"program '{name}' (SEC(\"{section}\")) was left out when {self._owner.spec.name} "
+                f"was loaded; load it with program='{name}'"
+            )
+        raise no_such("program", name, self._programs, owner=self._owner.spec.name)
+
+    def __getattr__(self, name: str) -> Program:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._programs)
+
+    def __len__(self) -> int:
+        return len(self._programs)
+
+    def __repr__(self) -> str:
+        return f"<Programs: {', '.join(self)}>"
+
+
+class Globals(Mapping[str, Any]):
+    """Hold the global variables, live: `object.globals.seen` reads, an assignment writes.
+
+    `const volatile` ones (.rodata) are frozen: give their values when loading.
+    """
+
+    def __init__(self, owner: Object) -> None:
+        super().__setattr__("_owner", owner)
+
+    def _where(self, name: str) -> GlobalSpec:
+        owner: Object = self._owner
+        found = owner.spec.globals.get(name)
+        if found is None or found.section not in owner.loaded.sections:
+            raise no_such("global", name, owner.spec.globals, owner=owner.spec.name)
+        return found
+
+    def __getitem__(self, name: str) -> Any:
+        where = self._where(name)
+        raw = self._owner.loaded.read_section(where.section)
+        assert self._owner.spec.btf is not None
+        return codec(self._owner.spec.btf, where.type_id).decode(
+            raw[where.offset : where.offset + where.size]
+        )
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        where = self._where(name)
+        if where.is_const:
+            raise Error(
+                f"global {name} is const and frozen since loading; give it when loading: "
+                f"fixture(..., {name}={value!r}) or spec.load({name}={value!r})"
+            )
+        raw = encode_global(self._owner.spec, where, value)
+        self._owner.loaded.is_dirty = True
+        self._owner.loaded.write_section(where.section, where.offset, raw)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._owner.spec.globals)
+
+    def __len__(self) -> int:
+        return len(self._owner.spec.globals)
+
+    def __repr__(self) -> str:
+        return f"<Globals: {', '.join(self)}>"
