@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self, cast
 
 from ._bpf import ffi, lib
-from ._bpf.codec import codec
 from ._bpf.kinds import ARRAYS, HASHES, OF_MAPS, QUEUES, MapKind
 from ._bpf.libbpf import Opened
 from .errors import CodecError, Error, LoadError, MapError, no_such
-from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose, encode_global
+from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose
 from .maps import Map, Maps
+from .members import Globals, Programs
 from .mocks import Fakes
 from .program import Program
 from .run import Run, Runs
-from .spec import GlobalSpec, MapSpec, Spec
+from .spec import MapSpec, Spec
 
 # Loading again costs less than this for most programs, and is the plainest way back.
 _RELOAD_AT_MOST_NS = 1_000_000
@@ -100,7 +100,9 @@ class Object:
             if name not in maps:
                 raise no_such("map", name, self.spec.maps, owner=self.spec.name)
             if isinstance(count, bool) or not isinstance(count, int) or not 0 < count < 1 << 32:
-                raise MapError(f"{name}: max_entries={count!r}: it takes an int from 1 to 2**32 - 1")
+                raise MapError(
+                    f"{name}: max_entries={count!r}: it takes an int from 1 to 2**32 - 1"
+                )
             lib.bpf_map__set_max_entries(maps[name], count)
 
     def run(
@@ -301,90 +303,3 @@ def _pairs(entries: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(entries, Mapping):
         return entries.items()
     return [(entry["key"], entry["value"]) for entry in entries]
-
-
-class Programs(Mapping[str, Program]):
-    """Hold the loaded programs: `programs.ingress` or `programs["ingress"]`."""
-
-    def __init__(self, owner: Object, programs: dict[str, Program]) -> None:
-        self._owner = owner
-        self._programs = programs
-
-    def __getitem__(self, name: str) -> Program:
-        found = self._programs.get(name)
-        if found is not None:
-            return found
-        if name in self._owner.spec.programs:
-            section = self._owner.spec.programs[name].section
-            raise LoadError(
-                f"program '{name}' (SEC(\"{section}\")) was left out when {self._owner.spec.name} "
-                f"was loaded; load it with program='{name}'"
-            )
-        raise no_such("program", name, self._programs, owner=self._owner.spec.name)
-
-    def __getattr__(self, name: str) -> Program:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._programs)
-
-    def __len__(self) -> int:
-        return len(self._programs)
-
-    def __repr__(self) -> str:
-        return f"<Programs: {', '.join(self)}>"
-
-
-class Globals(Mapping[str, Any]):
-    """Hold the global variables, live: `object.globals.seen` reads, an assignment writes.
-
-    `const volatile` ones (.rodata) are frozen: give their values when loading.
-    """
-
-    def __init__(self, owner: Object) -> None:
-        super().__setattr__("_owner", owner)
-
-    def _where(self, name: str) -> GlobalSpec:
-        owner: Object = self._owner
-        found = owner.spec.globals.get(name)
-        if found is None or found.section not in owner.loaded.sections:
-            raise no_such("global", name, owner.spec.globals, owner=owner.spec.name)
-        return found
-
-    def __getitem__(self, name: str) -> Any:
-        where = self._where(name)
-        raw = self._owner.loaded.read_section(where.section)
-        assert self._owner.spec.btf is not None
-        return codec(self._owner.spec.btf, where.type_id).decode(
-            raw[where.offset : where.offset + where.size]
-        )
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        where = self._where(name)
-        if where.is_const:
-            raise Error(
-                f"global {name} is const and frozen since loading; give it when loading: "
-                f"fixture(..., {name}={value!r}) or spec.load({name}={value!r})"
-            )
-        raw = encode_global(self._owner.spec, where, value)
-        self._owner.loaded.is_dirty = True
-        self._owner.loaded.write_section(where.section, where.offset, raw)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return self[name]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self[name] = value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._owner.spec.globals)
-
-    def __len__(self) -> int:
-        return len(self._owner.spec.globals)
-
-    def __repr__(self) -> str:
-        return f"<Globals: {', '.join(self)}>"
