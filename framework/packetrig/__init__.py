@@ -5,7 +5,7 @@ The house, from the top; an import only points down:
     5 faces    _packetrig_plugin + testing (pytest) | cli
     4 gate     may this object be deployed?
     3 work     live (netns, veth, attach)
-    2 core     spec objects maps run belt replay verifier checks
+    2 core     spec objects maps run state models checks belt replay differential verifier
     1 leaves   _bpf (cffi, libbpf) | packets (scapy, hypothesis) | toolchain (clang, llvm)
     0 words    errors verdicts
 
@@ -20,12 +20,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unittest.mock import ANY as ANY
 
+    from . import checks as checks
     from . import live as live
     from . import mocks as mocks
     from . import packets as packets
     from .belt import Belt as Belt
     from .belt import belt as belt
     from .checks import check as check
+    from .differential import XDP_TC as XDP_TC
+    from .differential import same as same
     from .errors import CaptureError as CaptureError
     from .errors import CodecError as CodecError
     from .errors import CompileError as CompileError
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from .errors import Unsupported as Unsupported
     from .errors import VerifierError as VerifierError
     from .maps import Map as Map
+    from .models import Answer as Answer
+    from .models import model as model
     from .objects import Object as Object
     from .packets import strategies as strategies
     from .program import Program as Program
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
     from .spec import Spec as Spec
     from .spec import build as build
     from .testing import fixture as fixture
+    from .testing import stateful as stateful
     from .testing import table as table
     from .verdicts import CGROUP as CGROUP
     from .verdicts import FLOW as FLOW
@@ -62,12 +68,14 @@ if TYPE_CHECKING:
 # Where each public name lives. A name alone is a module of that name.
 _HOMES = {
     "ANY": "unittest.mock",
+    "checks": ".checks",
     "live": ".live",
     "mocks": ".mocks",
     "packets": ".packets",
     "strategies": ".packets.strategies",
     **dict.fromkeys(("Belt", "belt"), ".belt"),
     "check": ".checks",
+    **dict.fromkeys(("XDP_TC", "same"), ".differential"),
     **dict.fromkeys(
         (
             "CaptureError",
@@ -90,14 +98,15 @@ _HOMES = {
         ".errors",
     ),
     "Map": ".maps",
+    **dict.fromkeys(("Answer", "model"), ".models"),
     "Object": ".objects",
     "Program": ".program",
     "Run": ".run",
     **dict.fromkeys(("Spec", "build"), ".spec"),
-    **dict.fromkeys(("fixture", "table"), ".testing"),
+    **dict.fromkeys(("fixture", "stateful", "table"), ".testing"),
     **dict.fromkeys(("CGROUP", "FLOW", "LWT", "NF", "SK", "TC", "XDP"), ".verdicts"),
 }
-_MODULES = {"live", "mocks", "packets", "strategies"}
+_MODULES = {"checks", "live", "mocks", "packets", "strategies"}
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605  # the one list of public names
 
@@ -108,6 +117,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'packetrig' has no attribute '{name}'")
     module = importlib.import_module(home, __name__)
     value = module if name in _MODULES else getattr(module, name)
+    # Importing a module sets it under its own name, where a function of that name (belt) belongs.
+    own = home.lstrip(".")
+    if own in _HOMES and own not in _MODULES:
+        globals()[own] = getattr(module, own)
     globals()[name] = value
     return value
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ._bpf import denied, ffi, lib, strerror
-from ._bpf.kinds import ARRAYS, EVENTS, OF_MAPS, PER_CPU, QUEUES, SLOTS, MapKind
+from ._bpf.kinds import ARRAYS, EVENTS, OF_MAPS, QUEUES, SLOTS, MapKind
 from .entries import Entries, Snapshot
 from .errors import CodecError, MapError, no_such
 from .mapcodec import MapCodec, codec_of, record_codec
@@ -31,7 +31,9 @@ _DATA = {
     MapKind.DEVMAP_HASH,
     MapKind.CPUMAP,
 }
-_ANY, _NOEXIST = 0, 1
+_ANY = 0
+_FEW = 128  # entries to make room for first: most maps hold few, whatever would fit
+_room = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 class MissingKey(MapError, KeyError):
@@ -194,9 +196,11 @@ class Map(MutableMapping[Any, Any]):
     def raw_items(self) -> dict[bytes, bytes]:
         """Read every entry as bytes, key by key."""
         key_size, pair = self._codec.key_size, self._codec.key_size + self._codec.row
-        room = self.max_entries + 16
-        out = ffi.new("uint8_t[]", room * pair + key_size)
-        count = lib.pr_map_dump(self.fd, key_size, self._codec.row, room, out)
+        count = -errno.ENOSPC
+        for room in (_FEW, self.max_entries + 16):
+            if count == -errno.ENOSPC:
+                out = _room("uint8_t[]", room * pair + key_size)
+                count = lib.pr_map_dump(self.fd, key_size, self._codec.row, room, out)
         if count < 0:
             raise self._refused("reading it", -count)
         raw = bytes(ffi.buffer(out, count * pair))
@@ -312,6 +316,14 @@ class Map(MutableMapping[Any, Any]):
                 buffer loses nothing in silence: the program's own call fails.
         """
         self._check_kind(EVENTS, "read()")
+        btf, is_padded = self._owner.spec.btf, self.kind is MapKind.PERF_EVENT_ARRAY
+        events = self.arrived()
+        read = [record_codec(btf, record, len(e), is_padded=is_padded)(e) for e in events]
+        del self._owner.loaded.unread[self.name]  # not before: a wrong `record` loses nothing
+        return read
+
+    def arrived(self) -> list[bytes]:
+        """Take the events out of a ring or perf buffer, as bytes; the next `read()` gives them."""
         reader = self._owner.loaded.reader(self.name)
         lost_before = reader.lost
         error = lib.pr_records_read(reader)
@@ -328,10 +340,7 @@ class Map(MutableMapping[Any, Any]):
                 f"{self.name}: {reader.lost - lost_before} events were lost, the buffer was full; "
                 "read() more often (what did arrive is there at the next read)"
             )
-        btf, is_padded = self._owner.spec.btf, self.kind is MapKind.PERF_EVENT_ARRAY
-        read = [record_codec(btf, record, len(e), is_padded=is_padded)(e) for e in events]
-        del self._owner.loaded.unread[self.name]  # not before: a wrong `record` loses nothing
-        return read
+        return events
 
     def new_inner(self) -> Map:
         """Make another inner map for a map of maps, empty, and not yet put into a slot."""
@@ -388,6 +397,3 @@ class Maps(Mapping[str, Map]):
     def changes(self, before: Snapshot) -> dict[str, Entries]:
         """Tell what changed since a snapshot: {map: {key: (old or None, new or None)}}."""
         return before.changes_to(self.snapshot())
-
-
-__all__ = ["PER_CPU", "Map", "Maps", "MissingKey", "Snapshot"]

@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 from ._bpf import ffi, lib
 from ._bpf.kinds import ARRAYS, HASHES, OF_MAPS, QUEUES, MapKind
 from ._bpf.libbpf import Opened
+from .checks import Check
 from .errors import CodecError, Error, LoadError, MapError, no_such
 from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose
 from .maps import Map, Maps
@@ -18,6 +19,7 @@ from .mocks import Fakes
 from .program import Program
 from .run import Run, Runs
 from .spec import MapSpec, Spec
+from .state import State, Transition
 
 # Loading again costs less than this for most programs, and is the plainest way back.
 _RELOAD_AT_MOST_NS = 1_000_000
@@ -71,9 +73,11 @@ class Object:
         self._restore_ns: int | None = None
         self.maps = Maps(self)
         self.globals = Globals(self)
+        self.state = State(self)
         self.mocks = Fakes(self)
         self.programs = Programs(self, {name: Program(self, name) for name in self._chosen})
-        self._sole = next(iter(self.programs.values())) if len(self._chosen) == 1 else None
+        is_one = len(self._chosen) == 1
+        self._sole: Program | None = next(iter(self.programs.values())) if is_one else None
 
     @property
     def program(self) -> Program:
@@ -122,6 +126,14 @@ class Object:
     def run_many(self, frames: Iterable[Any]) -> Runs:
         """Run the object's only program on many frames; see Program.run_many."""
         return self.program.run_many(frames)
+
+    def judge(self, packet: Any, *checks: Check, **options: Any) -> Run:
+        """Run the object's only program and hold the run to checks; see Program.judge."""
+        return self.program.judge(packet, *checks, **options)
+
+    def transition(self, packet: Any, **options: Any) -> Transition:
+        """Make a step: what becomes of a packet and of the maps; see Program.transition."""
+        return self.program.transition(packet, **options)
 
     @property
     def is_test_build(self) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import array
 import errno
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import packets, refusals
+from . import checks, packets, refusals
 from ._bpf import OUTPUT_ROOM, ffi, lib, strerror
 from ._bpf.contexts import LAYOUTS, encode
 from ._bpf.kinds import BEHIND_REDIRECT
@@ -19,7 +19,10 @@ from .verdicts import TABLES
 from .verifier import Statistics
 
 if TYPE_CHECKING:
+    from .checks import Check
+    from .models import Model
     from .objects import Object
+    from .state import Transition
 
 _ADJUST_META = 54
 # One call of the C loop: long enough that its start costs nothing, short enough for Ctrl-C, and
@@ -184,6 +187,46 @@ class Program:
             ),
         )
         return run
+
+    def judge(
+        self,
+        packet: Any,
+        *given: Check,
+        model: Model | None = None,
+        without: Collection[Check | str] = (),
+        builtin: tuple[Check, ...] = checks.builtin,
+        ctx: Mapping[str, Any] | None = None,
+        meta: bytes = b"",
+    ) -> Run:
+        """Run the program on a packet, hold the run to checks and a model, and return it.
+
+            @given(packet=net.frames())
+            def test_it_holds(firewall, packet):
+                firewall.judge(packet)
+
+        Args:
+            *given: Further checks. One of a built-in check's name takes its place.
+            model: A reference model that must agree (see packetrig.model).
+            without: Built-in checks to leave out, themselves or by name.
+            builtin: Those to start from: checks.builtin, or checks.cheap where time counts.
+
+        Raises:
+            Failure: A check does not hold, or the model says otherwise.
+            Error: A check or the model itself broke: nothing is known about the program.
+        """
+        return checks.judge(
+            self, packet, given, model=model, without=without, builtin=builtin, ctx=ctx, meta=meta
+        )
+
+    def transition(self, packet: Any, **options: Any) -> Transition:
+        """Put `maps` in, run a packet, and return the verdict, the packet, and what maps changed.
+
+            assert firewall.transition(frame, maps={"blocked": {BAD: 0}}) == (
+                XDP.DROP, frame, {"blocked": {BAD: (0, 1)}})
+
+        `ctx` and `meta` are those of `run`.
+        """
+        return checks.transition(self, packet, **options)
 
     def _run_slowly(self, frame: bytes, asked: _Asked) -> Run:
         """Run with a context, with metadata, or with a frame whose length must be looked at."""

@@ -22,10 +22,12 @@ LAYERS = """
 2  mapcodec verifier
 2  entries loaded
 2  maps cost run
+2  state models
+2  checks
 2  program
 2  members
 2  objects
-2  belt replay coverage checks
+2  belt replay coverage differential
 3  fuzz live bench matrix
 4  gate
 5  testing cli
@@ -39,7 +41,7 @@ DOORS = {
     "cffi": {"_bpf"},
     "_kernel": {"_bpf"},
     "scapy": {"packets"},
-    "hypothesis": {"packets.strategies", "_packetrig_plugin"},
+    "hypothesis": {"packets.strategies", "testing.stateful", "_packetrig_plugin"},
     "pytest": {"testing", "_packetrig_plugin"},
     "_pytest": set(),
     "pyroute2": {"live"},

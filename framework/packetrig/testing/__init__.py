@@ -2,6 +2,7 @@
 
 recipes.py      fixture(): compile or read, load, renew, close
 tables.py       table()
+stateful.py     stateful(): packets, and a control plane that changes the maps in between
 renewal.py      every live object as new before each test and each Hypothesis example
 skips.py        what this kernel cannot do is a skip that says why, or a failure: --bpf-require
 reports.py      what a failed test shows beside its traceback
@@ -17,12 +18,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .recipes import ClangWarning as ClangWarning
     from .recipes import fixture as fixture
+    from .stateful import stateful as stateful
     from .tables import table as table
 
 # The header line needs this package in every pytest run, and none of these.
-_HOMES = {"ClangWarning": ".recipes", "fixture": ".recipes", "table": ".tables"}
+_HOMES = {
+    "ClangWarning": ".recipes",
+    "fixture": ".recipes",
+    "stateful": ".stateful",
+    "table": ".tables",
+}
 
-__all__ = ["ClangWarning", "fixture", "table"]
+__all__ = ["ClangWarning", "fixture", "stateful", "table"]
 
 
 def __getattr__(name: str) -> Any:

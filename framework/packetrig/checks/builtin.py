@@ -1,0 +1,239 @@
+"""The built-in checks: what holds for every program that does what people expect of it.
+
+Those in `CHEAP` look at the frame and at the run alone, a few microseconds each. The others in
+`BUILTIN` look at the maps, or run the packet again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..packets import frames
+from ..packets.frames import Header
+from ..verdicts import CGROUP, FLOW, LWT, NF, SK, TC, XDP, is_legal
+from .rules import Check, check
+
+if TYPE_CHECKING:
+    from ..program import Program
+    from ..run import Run
+
+DROPS = (XDP.DROP, XDP.ABORTED, TC.SHOT, CGROUP.DROP, SK.DROP, LWT.DROP, FLOW.DROP, NF.DROP)
+_REDIRECTS = (XDP.REDIRECT, TC.REDIRECT, LWT.REDIRECT)
+
+# bpf_map_update_elem and bpf_map_push_elem: without them a program adds nothing to a map.
+_ADDING = {2, 87}
+# Time, randomness, and who runs it where: what differs between two runs of one packet by design.
+_CHANGING = {5, 7, 8, 14, 15, 35, 42, 57, 118, 125, 160, 208}
+
+
+def is_dropped(run: Run) -> bool:
+    """Tell whether the packet ended here. TC.STOLEN and its like keep it, so they do not drop."""
+    return any(run.verdict is verdict for verdict in DROPS)
+
+
+@check
+def the_verdict_is_a_legal_one(_before: bytes, run: Run) -> None:
+    """Hold the verdict to those of the program's kind: the kernel lets any number through."""
+    legal = is_legal(run.program.kind, run.verdict)
+    assert legal, f"{run.verdict} is no verdict of a {run.program.kind} program"
+
+
+@check
+def it_never_aborts(_before: bytes, run: Run) -> bool:
+    """Take XDP.ABORTED for what it means: a bug."""
+    return run.verdict is not XDP.ABORTED
+
+
+@check
+def right_checksums_stay_right(before: bytes, run: Run) -> None:
+    """Hold the checksums of what goes on: IPv4, TCP, UDP, ICMP, SCTP, inside tunnels too.
+
+    One that was wrong before may stay wrong. UDP's zero (there is none, over IPv4) may stay, and
+    may become a right one. Headers that the program put around the packet must have right ones.
+    """
+    if run.data == before or is_dropped(run):
+        return
+    after = frames.checksums(run.data)
+    if False not in after.values():
+        return
+    wrong = _made_wrong(before, run.data, after)
+    assert not wrong, f"{' and '.join(wrong)} made wrong"
+
+
+def _made_wrong(before: bytes, data: bytes, after: Mapping[str, bool]) -> list[str]:
+    # Headers are counted from the inside: a program that puts an IP around the packet makes the
+    # packet's own IP the second one.
+    were = {_inside_out(name, frames.walk(before)): right for name, right in _states(before)}
+    now = frames.walk(data)
+    has_grown = len(data) > len(before)
+    had = _counts(frames.walk(before))
+    wrong = []
+    for name, is_right in after.items():
+        if is_right:
+            continue
+        key = _inside_out(name, now)
+        layer, number = key[0], key[1]
+        is_new = has_grown and number >= had.get(layer, 0)
+        if were.get(key, is_new):
+            wrong.append(name)
+    return wrong
+
+
+def _states(frame: bytes) -> list[tuple[str, bool]]:
+    found = frames.checksums(frame)
+    # A UDP checksum of zero is not looked at: it says that there is none, and that is right.
+    none = {
+        f"{header.name}.chksum": True
+        for header in frames.walk(frame)
+        if header.layer == "UDP"
+        and header.is_whole
+        and frame[header.offset + 6 : header.offset + 8] == b"\0\0"
+    }
+    return list({**none, **found}.items())
+
+
+def _inside_out(name: str, headers: tuple[Header, ...]) -> tuple[str, int, str]:
+    header, _, field = name.rpartition(".")
+    layer, _, number = header.partition(":")
+    return layer, _counts(headers).get(layer, 1) - int(number or 1), field
+
+
+def _counts(headers: tuple[Header, ...]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for header in headers:
+        counts[header.layer] = counts.get(header.layer, 0) + 1
+    return counts
+
+
+def loses_one_hop(*, on: Collection[Any] = _REDIRECTS) -> Check:
+    """Make the check that a forwarded IP packet has a hop less, and that it had one to lose.
+
+    Forwarded is what gets a verdict in `on` (redirects) with other Ethernet addresses than it came
+    with: that is what routers do. A bridge, a redirect to a socket or to another processor keeps
+    them, and has to keep the TTL. XDP.TX is a reply as often as a forwarding, so it is not among
+    them: a program that forwards with it says `loses_one_hop(on=[XDP.TX])`. Packets that are put
+    into a tunnel, or taken out of one, are left alone.
+    """
+
+    def a_forwarded_packet_loses_one_hop(before: bytes, run: Run) -> None:
+        if not any(run.verdict is verdict for verdict in on) or run.data[:12] == before[:12]:
+            return
+        was, now = _hops(before), _hops(run.data)
+        if was is None or now is None or was[0] != now[0]:
+            return
+        name, had, has = was[1], was[2], now[2]
+        assert has == had - 1, f"{name} was {had} and is {has}"
+        assert had > 1, f"{name} was {had}: the packet was at its end"
+
+    a_forwarded_packet_loses_one_hop.__doc__ = loses_one_hop.__doc__
+    return Check(a_forwarded_packet_loses_one_hop)
+
+
+def _hops(frame: bytes) -> tuple[tuple[str, ...], str, int] | None:
+    # The IP headers there are, and the hops that the outermost has left.
+    headers = [each for each in frames.walk(frame) if each.layer in ("IP", "IPv6", "MPLS")]
+    if not headers or not headers[0].is_whole or headers[0].layer == "MPLS":
+        return None
+    first = headers[0]
+    names = tuple(each.name for each in headers)
+    if first.layer == "IP":
+        return names, "IP.ttl", frame[first.offset + 8]
+    return names, "IPv6.hlim", frame[first.offset + 7]
+
+
+@check
+def the_output_parses_as_far_as_the_input(before: bytes, run: Run) -> None:
+    """Hold the headers together: where a transport header was found, one is found afterwards.
+
+    Counted is how far one gets (link, network, transport), so that tags and tunnels may come and
+    go, and an answer may be of another protocol.
+    """
+    if run.data == before or is_dropped(run):
+        return
+    was, now = frames.walk(before), frames.walk(run.data)
+    if now and now[0].layer == "Dot3":  # its length ends the frame: another kind of frame
+        return
+    far, reached = _reach(was), _reach(now)
+    assert reached >= far, (
+        f"it reached {_shown(was)} and reaches {_shown(now)}{'' if now else ' nothing'}"
+    )
+
+
+_LINK = {"Ether", "Dot3", "LLC", "SNAP", "Dot1Q", "Dot1AD", "MPLS"}
+_NETWORK = {"IP", "IPv6", "ARP"}
+
+
+def _reach(headers: tuple[Header, ...]) -> int:
+    # How far whole headers go. What is cut or lies is malformed: nothing is promised of it.
+    reach = 0
+    for header in headers:
+        if not header.is_whole:
+            break
+        layer = header.layer
+        is_network = layer in _NETWORK or layer.startswith("IPv6ExtHdr") or layer == "AH"
+        reach = max(reach, 1 if layer in _LINK else 2 if is_network else 3)
+    return reach
+
+
+def _shown(headers: tuple[Header, ...]) -> str:
+    return " / ".join(each.name + ("" if each.is_whole else " (cut)") for each in headers)
+
+
+def drops_grow_only(*maps: str) -> Check:
+    """Make the check that a dropped packet adds entries to no map but these.
+
+    Counts may change. A map that grows by what is dropped is filled by whoever sends: a rate
+    limiter that opens a bucket for a packet and drops it says `drops_grow_only("buckets")`.
+    """
+
+    def a_dropped_packet_grows_no_map(
+        _before: bytes, run: Run, grown: Mapping[str, list[Any]]
+    ) -> None:
+        if not is_dropped(run):
+            return
+        told = [f"{name} by {keys}" for name, keys in grown.items() if name not in maps]
+        assert not told, f"it was dropped and {', '.join(told)} grew"
+
+    a_dropped_packet_grows_no_map.__doc__ = drops_grow_only.__doc__
+    return Check(a_dropped_packet_grows_no_map, applies=_adds)
+
+
+def _adds(program: Program) -> bool:
+    return not _ADDING.isdisjoint(program.owner.spec.helpers_of(program.name))
+
+
+def _is_repeatable(program: Program) -> bool:
+    from_outside = program.owner.spec.helpers_of(program.name) & _CHANGING
+    return not from_outside and not program.owner.state.obstacle
+
+
+def _equal_packets_are_treated_equally(_before: bytes, run: Run, again: Callable[..., Run]) -> None:
+    """Run the packet once more from the same state: verdict, bytes and maps must be the same.
+
+    Not checked is a program that asks for the time, a random number or the processor, and one
+    whose maps cannot be put back (`object.state.obstacle` says why).
+    """
+    other = again()
+    differs = getattr(again, "differs", ())
+    assert other.verdict == run.verdict, f"{run.verdict!r}, and {other.verdict!r} the second time"
+    assert other == run, "the second time it makes other bytes of it"
+    assert not differs, f"the second time it leaves something else in {', '.join(differs)}"
+
+
+equal_packets_are_treated_equally = Check(
+    _equal_packets_are_treated_equally,
+    name="equal_packets_are_treated_equally",
+    applies=_is_repeatable,
+)
+a_forwarded_packet_loses_one_hop = loses_one_hop()
+a_dropped_packet_grows_no_map = drops_grow_only()
+
+CHEAP = (
+    the_verdict_is_a_legal_one,
+    it_never_aborts,
+    right_checksums_stay_right,
+    a_forwarded_packet_loses_one_hop,
+    the_output_parses_as_far_as_the_input,
+)
+BUILTIN = (*CHEAP, a_dropped_packet_grows_no_map, equal_packets_are_treated_equally)
