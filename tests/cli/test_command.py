@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import click
 import pytest
@@ -146,13 +148,23 @@ def test_a_reader_that_leaves_is_not_complained_about(place: Path) -> None:
     assert process.returncode == Exit.BROKEN_PIPE
 
 
+def when_read(pipe: Path, reader: subprocess.Popen[str]) -> IO[bytes]:
+    """Open a pipe for writing as soon as somebody reads it; fails when the reader has ended."""
+    while reader.poll() is None:
+        try:
+            return os.fdopen(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), "wb")
+        except OSError as e:
+            assert e.errno == errno.ENXIO, e  # nobody reads yet
+    raise AssertionError(f"it ended before it read: {reader.communicate()}")
+
+
 @pytest.mark.slow
 def test_a_signal_in_the_middle_ends_it_quietly(place: Path) -> None:
     # It waits for a capture that nobody writes.
     os.mkfifo(place / "never.pcap")
     process = started("run", "progs/xdp_mix.bpf.c", "--pcap", "never.pcap")
 
-    with process, (place / "never.pcap").open("wb"):  # open: it has begun to read
+    with process, when_read(place / "never.pcap", process):
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
 
