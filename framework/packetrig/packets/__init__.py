@@ -12,6 +12,7 @@ from types import ModuleType
 
 from ..errors import InputRefused
 from ._scapy import build, is_scapy
+from .told import Told
 
 _SUBMODULES = frozenset(
     {
@@ -42,7 +43,7 @@ def to_bytes(packet: object) -> bytes:
     Raises:
         InputRefused: the packet is neither bytes nor a scapy packet.
     """
-    if type(packet) is bytes:
+    if type(packet) is bytes or isinstance(packet, Told):  # which says what it is: it still can
         return packet
     if isinstance(packet, (bytes, bytearray, memoryview)):
         return bytes(packet)

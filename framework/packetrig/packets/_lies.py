@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .frames import Header
+
+
+class Kind(enum.StrEnum):
+    """Name in what way a frame is malformed."""
+
+    CUT = "cut"  # it ends too early, and its lengths do not know
+    SHORT = "short"  # it ends too early, and the IP length says so
+    LENGTH = "length"  # a length or an offset lies
+    VERSION = "version"
+    PROTOCOL = "protocol"  # what follows is something else than it says
+    FIELD = "field"  # another field has a value that is illegal, or rare
+    CHECKSUM = "checksum"
+    TWICE = "twice"  # a header stands there twice
+    MISSING = "missing"  # a header is missing
+    SWAPPED = "swapped"  # two headers have changed places
+    FRAGMENT = "fragment"  # too small, over its own header, or beyond the end
+    BIT = "bit"  # one bit is another
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +36,17 @@ class Field:
     mask: int
     values: Callable[[bytes, Header, int], Iterable[int]]
     is_checksum: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """Tell what a lie in this field is about."""
+        if self.is_checksum:
+            return Kind.CHECKSUM
+        if self.name in _LENGTHS:
+            return Kind.LENGTH
+        if self.name in _PROTOCOL_FIELDS or (self.name == "type" and self.mask == 0xFFFF):
+            return Kind.PROTOCOL
+        return Kind.VERSION if self.name == "version" else Kind.FIELD
 
     def read(self, frame: bytes, header: Header) -> int | None:
         """Give the field's value; None where the frame ends before it."""
@@ -77,12 +106,32 @@ def _checksum(name: str, offset: int) -> Field:
 _ICMPV6 = (_checksum("cksum", 2), Field("type", 0, 1, 0xFF, _these(0, 1, 128, 133, 135, 255)))
 _EXTENSION = (
     Field("nh", 0, 1, 0xFF, _PROTOCOLS),
-    Field("len", 1, 1, 0xFF, _these(0, 1, 2, 3, 4, 16, 127, 128, 254, 255)),
+    Field("len", 1, 1, 0xFF, _every(256)),
 )
 _TAG = (
     Field("vlan", 0, 2, 0x0FFF, _these(0, 1, 4095)),
     Field("type", 2, 2, 0xFFFF, _ETHERTYPES),
 )
+
+# Fields by what they are about, where the name tells it.
+_LENGTHS = frozenset(
+    {
+        "dataofs",
+        "frag",
+        "hlen",
+        "hwlen",
+        "ihl",
+        "len",
+        "offset",
+        "optionlen",
+        "optlen",
+        "plen",
+        "segleft",
+    }
+)
+_PROTOCOL_FIELDS = frozenset({"nh", "proto", "ptype"})
+
+_OPTION = Field("optlen", 21, 1, 0xFF, _every(256))  # of the first option, if it has a length
 
 FIELDS: dict[str, tuple[Field, ...]] = {
     "Ether": (Field("type", 12, 2, 0xFFFF, _ETHERTYPES),),
@@ -91,8 +140,8 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     "ARP": (
         Field("hwtype", 0, 2, 0xFFFF, _these(0, 6, 0xFFFF)),
         Field("ptype", 2, 2, 0xFFFF, _these(0, 0x0806, 0x86DD, 0xFFFF)),
-        Field("hwlen", 4, 1, 0xFF, _these(0, 1, 5, 7, 8, 127, 128, 255)),
-        Field("plen", 5, 1, 0xFF, _these(0, 1, 3, 5, 16, 127, 128, 255)),
+        Field("hwlen", 4, 1, 0xFF, _every(256)),
+        Field("plen", 5, 1, 0xFF, _every(256)),
         Field("op", 6, 2, 0xFFFF, _these(0, 1, 2, 3, 10, 0x0100, 0xFFFF)),
     ),
     "IP": (
@@ -151,15 +200,24 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     "VXLAN": (Field("flags", 0, 1, 0xFF, _these(0, 4, 255)),),
     "GENEVE": (
         Field("version", 0, 1, 0xC0, _every(4)),
-        Field("optionlen", 0, 1, 0x3F, _these(1, 2, 16, 62, 63)),
+        Field("optionlen", 0, 1, 0x3F, _every(64)),
         Field("proto", 2, 2, 0xFFFF, _ETHERTYPES),
+    ),
+    "GUE": (
+        Field("version", 0, 1, 0xC0, _every(4)),
+        Field("hlen", 0, 1, 0x1F, _every(32)),
+        Field("proto", 1, 1, 0xFF, _PROTOCOLS),
     ),
     "MPLS": (Field("s", 2, 1, 0x01, _every(2)),),
 }
 
 
-def fields_of(header: Header) -> tuple[Field, ...]:
+def fields_of(frame: bytes, header: Header) -> tuple[Field, ...]:
     """List the fields of a header that can lie; none for a kind that is not known."""
     if header.layer.startswith("ICMPv6"):
         return _ICMPV6
-    return FIELDS.get(header.layer, ())
+    fields = FIELDS.get(header.layer, ())
+    has_options = header.layer in ("IP", "TCP") and header.length > 20
+    if has_options and frame[header.offset + 20 : header.offset + 21] not in (b"", b"\0", b"\1"):
+        return (*fields, _OPTION)
+    return fields

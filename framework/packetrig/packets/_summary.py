@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from .frames import Header, payload, walk
+from .told import Told
 
 _TCP_FLAGS = "FSRPAUEC"
 
@@ -12,15 +13,17 @@ _TCP_FLAGS = "FSRPAUEC"
 def summary(frame: bytes) -> str:
     """Say in one line what a frame is: `Ether / IP 10.0.0.1 > 10.0.0.2 / TCP 20 > 80 S / 4 bytes`.
 
-    It needs no scapy and nothing of this machine (no service names), and never raises.
+    It needs no scapy and nothing of this machine (no service names), and never raises. A frame
+    that says what it is (`told.Told`), says it at the end.
     """
+    told = f"; {frame.what}" if isinstance(frame, Told) else ""
     frame = bytes(frame)
     headers = walk(frame)
     parts = [_said(frame, header) for header in headers]
     carried = payload(frame)
     if carried:
         parts.append(_carried(carried))
-    return " / ".join(parts) or "nothing"
+    return (" / ".join(parts) or "nothing") + told
 
 
 def _carried(load: bytes) -> str:

@@ -204,9 +204,9 @@ def _happened(said: list[_Said], faults: Collection[Fault], picks: bytes) -> lis
             said.insert(at + 2, replace(said[at], what=f"{said[at].what}, again"))
         elif fault is Fault.DUPLICATE:
             said.insert(at + 1, replace(said[at], what=f"{said[at].what}, a duplicate"))
-        elif fault is Fault.LOSS:
+        elif fault is Fault.LOSS and len(said) > 1:
             del said[at]
-        elif at + 1 < len(said):
+        elif fault is Fault.REORDER and at + 1 < len(said):
             late = replace(said[at], what=f"{said[at].what}, late")
             said[at : at + 2] = [said[at + 1], late]
     return said

@@ -62,6 +62,29 @@ def broken(
     )
 
 
+def size_of(frame: bytes, count: int) -> int:
+    """Give a size that cuts the packet of a frame into about `count` fragments."""
+    packet = _packet(frame)
+    length = len(packet.data) if packet else 0
+    return max(8, -(-length // (8 * count)) * 8)
+
+
+def alone(
+    frame: bytes, *, offset: int, size: int = LARGEST, has_more: bool = False
+) -> Fragment | None:
+    """Give one fragment of an IP packet: what it carries from `offset` on, at most `size` bytes.
+
+    What lies behind the packet's end is filled with zeros, so that there is something. None where
+    the frame is no whole IP packet.
+    """
+    packet = _packet(frame)
+    if packet is None:
+        return None
+    data = packet.data[offset : offset + size] or bytes(8)
+    piece = _piece(offset, data, has_more=has_more)
+    return Fragment(packet.fragment(piece), piece.what)
+
+
 @dataclass(frozen=True, slots=True)
 class _Packet:
     head: bytes  # what every fragment begins with: Ethernet, tags, the headers for routers

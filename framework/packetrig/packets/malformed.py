@@ -1,4 +1,4 @@
-"""Break frames: systematically (the catalogue) and at random (what `strategies.mangled` uses)."""
+"""Hold a catalogue of malformed frames: enumerated, not random, each with an id that stays."""
 
 from __future__ import annotations
 
@@ -6,38 +6,106 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import craft
-from ._lies import Field, fields_of
-from .frames import Header, inet_checksum, walk, with_right_checksums
+from . import craft, dns, fragments, tunnels
+from ._lies import Kind, fields_of
+from ._mangle import FRAGMENTS, MIN_FRAME, PICKS, lie, mangle, swapped
+from .frames import ETHERTYPE_IPV4, ETHERTYPE_IPV6, Header, walk, with_right_checksums
+from .told import Mangled
 
-MIN_FRAME = 14  # what the kernel's test run and every driver ask for
-PICKS = 8
+__all__ = ["MIN_FRAME", "PICKS", "Kind", "Malformed", "catalogue", "mangle"]
+
+# Kinds of programs whose test run makes a socket buffer of the frame, and looks at its headers.
+_SKB_KINDS = frozenset(
+    {
+        "action",
+        "cgroup_skb",
+        "lwt_in",
+        "lwt_out",
+        "lwt_seg6local",
+        "lwt_xmit",
+        "socket_filter",
+        "tc",
+    }
+)
+_LEAST_SKB = {ETHERTYPE_IPV4: ("IPv4", 34), ETHERTYPE_IPV6: ("IPv6", 54)}
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """Hold a frame that something is wrong with: a stable `id`, and in words `what` it is."""
+    """Hold one frame of the catalogue.
+
+    `id` is stable, `what` says in words what is wrong. `packet` names the sound packet that it was
+    made from, `layer` the header at fault (`IP`, `TCP`; `IP:2` is a tunnel's inner one), `kind` the
+    way. `frame` is the bytes; a failure report that shows them says `what` beside them.
+    """
 
     id: str
     what: str
-    frame: bytes
+    frame: Mangled
+    packet: str
+    layer: str
+    kind: Kind
+
+    def refused_by(self, kind: str) -> str:
+        """Say why a test run of this kind of program ("xdp", "tc" ...) takes no such frame.
+
+        It is empty where it does take it. Socket buffers must hold the whole fixed header of the IP
+        that the ethertype announces: Linux 12bec2bd4b76 ("bpf: reject short IPv4/IPv6 inputs"), and
+        backports. Kernels before it run the program all the same.
+        """
+        if kind not in _SKB_KINDS:
+            return ""
+        name, least = _LEAST_SKB.get(int.from_bytes(self.frame[12:14], "big"), ("", 0))
+        if len(self.frame) >= least:
+            return ""
+        return f"{len(self.frame)} bytes: a test run of {kind} takes {name} from {least} bytes on"
 
 
-@functools.cache
-def catalogue() -> tuple[Malformed, ...]:
+def catalogue(
+    *, packet: str | None = None, layer: str | None = None, kind: Kind | str | None = None
+) -> tuple[Malformed, ...]:
     """List malformed frames systematically; each is different, and keeps its id for good.
 
     From sound packets of each kind: cut after each byte of the headers (lengths unchanged, and
     once more with the IP length made to fit), every value of the small fields (version, ihl, data
-    offset, flags), lengths around the truth and at the ends, next protocols that are something
-    else, broken checksums, headers twice or missing. A few are rare rather than wrong. Where one
-    field lies, the checksums fit what is there: no program is right for the wrong reason.
+    offset, flags, length of extension headers and options), lengths around the truth and at the
+    ends, next protocols that are something else, broken checksums, headers twice, missing or
+    swapped, fragments that overlap. A few are rare rather than wrong. Where one field lies, the
+    checksums fit what is there: no program is right for the wrong reason.
+
+    Args:
+        packet: Only those made from this packet: "tcp4", "vlan-tcp4", "geneve6" ...
+        layer: Only those where this header is at fault: "TCP"; "IP" means inner ones (`IP:2`) too.
+        kind: Only those that are wrong in this way, a `Kind` or its text: "cut", "checksum" ...
+
+    Raises:
+        ValueError: there is none such; what there is, is listed.
 
     Example:
-        >>> @pytest.mark.parametrize("case", catalogue(), ids=lambda case: case.id)
+        >>> @pytest.mark.parametrize("case", catalogue(layer="TCP"), ids=lambda case: case.id)
         ... def test_it_never_aborts(program, case):
         ...     assert program.run(case.frame).verdict is not XDP.ABORTED
     """
+    cases = _catalogue()
+    if kind is not None:
+        kind = Kind(kind)  # its own ValueError says what is wrong
+    asked: dict[str, str | None] = {"packet": packet, "layer": layer, "kind": kind}
+    for name, wanted in asked.items():
+        if wanted is None:
+            continue
+        there = dict.fromkeys(getattr(case, name) for case in cases)
+        cases = tuple(case for case in cases if _is(getattr(case, name), wanted))
+        if not cases:
+            raise ValueError(f"{name}={wanted!r}: the catalogue has {', '.join(there)}")
+    return cases
+
+
+def _is(value: str, wanted: str) -> bool:
+    return wanted in (value, value.partition(":")[0])
+
+
+@functools.cache
+def _catalogue() -> tuple[Malformed, ...]:
     seen = {frame for _, frame in _sound()}
     found = []
     for name, frame in _sound():
@@ -48,91 +116,38 @@ def catalogue() -> tuple[Malformed, ...]:
     return tuple(found)
 
 
-def mangle(frame: bytes, picks: bytes) -> bytes:
-    """Break a frame in one way, chosen by 8 random bytes; all zeros cuts it short.
-
-    A frame of 14 bytes or more stays one.
-    """
-    headers = walk(frame)
-    if len(frame) < MIN_FRAME or not headers or len(picks) < PICKS:
-        return frame
-    header = headers[-1 - picks[1] % len(headers)]
-    way = picks[0] % 8
-    if way < 2:
-        edge = header.offset + (picks[2] % (header.length + 1) if way else 0)
-        return frame[: max(MIN_FRAME, min(edge, len(frame) - 1))]
-    if way == 2:
-        return frame[: MIN_FRAME + int.from_bytes(picks[2:4], "big") % (len(frame) - 13)]
-    if way == 3 or not fields_of(header):
-        bit = int.from_bytes(picks[2:5], "big") % (8 * len(frame))
-        flipped = frame[bit // 8] ^ 1 << bit % 8
-        return frame[: bit // 8] + bytes((flipped,)) + frame[bit // 8 + 1 :]
-    if way == 4 and header.offset:
-        begin, end = header.offset, min(header.end, len(frame))
-        is_twice = picks[2] & 1
-        return frame[:end] + frame[begin:] if is_twice else frame[:begin] + frame[end:]
-    return _one_lie(frame, header, picks)
-
-
-def _one_lie(frame: bytes, header: Header, picks: bytes) -> bytes:
-    fields = fields_of(header)
-    field = fields[picks[2] % len(fields)]
-    value = field.read(frame, header)
-    others = []
-    if value is not None:
-        others = [each for each in field.values(frame, header, value) if each != value]
-    if not others:
-        return frame[:MIN_FRAME]
-    return _lie(frame, header, field, others[picks[3] % len(others)])
-
-
-def _lie(frame: bytes, header: Header, field: Field, value: int) -> bytes:
-    lied = field.write(frame, header, value)
-    if field.is_checksum:
-        return lied
-    at = header.offset
-    if header.layer == "IP" and at + 20 <= len(lied):
-        # Also where version or ihl are such that nobody would look at it: over what ihl says.
-        zeroed = lied[: at + 10] + bytes(2) + lied[at + 12 :]
-        number = inet_checksum(zeroed[at : at + max(4 * (lied[at] & 15), 20)])
-        lied = zeroed[: at + 10] + number.to_bytes(2, "big") + zeroed[at + 12 :]
-    return with_right_checksums(lied)
-
-
 def _broken(name: str, frame: bytes) -> Iterator[Malformed]:
     headers = walk(frame)
-    yield from _cut(name, frame, headers)
-    yield from _lying(name, frame, headers)
-    for header in headers[1:]:
-        begin, end = header.offset, header.end
-        yield Malformed(
-            f"{name}/{header.name}-twice",
-            f"{name}: {header.name} stands there twice",
-            frame[:end] + frame[begin:],
-        )
-        yield Malformed(
-            f"{name}/{header.name}-missing",
-            f"{name}: {header.name} is missing",
-            frame[:begin] + frame[end:],
-        )
+
+    def case(detail: str, what: str, broken: bytes, layer: str, kind: Kind) -> Malformed:
+        told = f"{name}: {what}"
+        return Malformed(f"{name}/{detail}", told, Mangled(broken, told), name, layer, kind)
+
+    for broken in (
+        *_cut(frame, headers),
+        *_lying(frame, headers),
+        *_moved(frame, headers),
+        *_fragmented(frame, headers),
+    ):
+        yield case(*broken)
 
 
-def _cut(name: str, frame: bytes, headers: tuple[Header, ...]) -> Iterator[Malformed]:
+_Case = tuple[str, str, bytes, str, Kind]
+
+
+def _cut(frame: bytes, headers: tuple[Header, ...]) -> Iterator[_Case]:
     # Each byte of each header, and a few of the payload.
     last = headers[-1]
     for size in range(MIN_FRAME, min(last.end + 5, len(frame))):
         inside = next((each for each in headers if size < each.end), None)
         where = f"in {inside.name}, byte {size - inside.offset}" if inside else "in its payload"
-        yield Malformed(
-            f"{name}/cut-at-{size}", f"{name}: cut after {size} bytes, {where}", frame[:size]
-        )
-        fitted = _fitted(frame[:size], headers)
-        if fitted != frame[:size]:
-            yield Malformed(
-                f"{name}/short-at-{size}",
-                f"{name}: ends after {size} bytes, {where}, and the IP length says so",
-                fitted,
-            )
+        layer = (inside or last).name
+        cut = frame[:size]
+        yield f"cut-at-{size}", f"cut after {size} bytes, {where}", cut, layer, Kind.CUT
+        fitted = _fitted(cut, headers)
+        if fitted != cut:
+            what = f"ends after {size} bytes, {where}, and the IP length says so"
+            yield f"short-at-{size}", what, fitted, layer, Kind.SHORT
 
 
 def _fitted(frame: bytes, headers: tuple[Header, ...]) -> bytes:
@@ -147,24 +162,47 @@ def _fitted(frame: bytes, headers: tuple[Header, ...]) -> bytes:
     return frame
 
 
-def _lying(name: str, frame: bytes, headers: tuple[Header, ...]) -> Iterator[Malformed]:
+def _lying(frame: bytes, headers: tuple[Header, ...]) -> Iterator[_Case]:
     for header in headers:
-        for field in fields_of(header):
+        for field in fields_of(frame, header):
             value = field.read(frame, header)
             if value is None:
                 continue
+            place = f"{header.name}.{field.name}"
             for other in dict.fromkeys(field.values(frame, header, value)):
-                if other == value:
-                    continue
-                yield Malformed(
-                    f"{name}/{header.name}.{field.name}-{other}",
-                    f"{name}: {header.name}.{field.name} is {other} instead of {value}",
-                    _lie(frame, header, field, other),
-                )
+                if other != value:
+                    what = f"{place} is {other} instead of {value}"
+                    lied = lie(frame, header, field, other)
+                    yield f"{place}-{other}", what, lied, header.name, field.kind
+
+
+def _moved(frame: bytes, headers: tuple[Header, ...]) -> Iterator[_Case]:
+    for position, header in enumerate(headers[1:], 1):
+        begin, end, name = header.offset, header.end, header.name
+        twice, missing = frame[:end] + frame[begin:], frame[:begin] + frame[end:]
+        yield f"{name}-twice", f"{name} stands there twice", twice, name, Kind.TWICE
+        yield f"{name}-missing", f"{name} is missing", missing, name, Kind.MISSING
+        if position + 1 < len(headers):
+            other = headers[position + 1]
+            what = f"{name} and {other.name} have changed places"
+            both = swapped(frame, header, other)
+            yield f"{name}-{other.name}-swapped", what, both, name, Kind.SWAPPED
+
+
+def _fragmented(frame: bytes, headers: tuple[Header, ...]) -> Iterator[_Case]:
+    layer = next((each.name for each in headers if each.name in ("IP", "IPv6")), "")
+    for word, (what, offset, size, has_more) in zip(
+        ("over", "tiny", "beyond"), FRAGMENTS, strict=True
+    ):
+        fragment = fragments.alone(frame, offset=offset, size=size, has_more=has_more)
+        if fragment:
+            yield f"fragment-{word}", f"a fragment {what}", fragment, layer, Kind.FRAGMENT
 
 
 _GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 _PADN = b"\x00\x01\x04\0\0\0\0"
+_DATA_CHUNK = bytes.fromhex("0003001100000000000000000000000061") + bytes(3)
+_MSS = bytes.fromhex("020405b4")
 _TIMESTAMPS = bytes.fromhex("0101080a0000000100000002")
 
 
@@ -200,7 +238,7 @@ def _sound() -> tuple[tuple[str, bytes], ...]:
         (
             "sctp4",
             v4.frame(
-                craft.sctp(bytes.fromhex("0003001100000000000000000000000061") + bytes(3)),
+                craft.sctp(_DATA_CHUNK),
                 craft.SCTP,
             ),
         ),
@@ -215,4 +253,24 @@ def _sound() -> tuple[tuple[str, bytes], ...]:
         ("gre", v4.frame(bytes.fromhex("20000800 00000007") + inner, 47)),
         ("vxlan", v4.frame(craft.udp(vxlan, v4, destination_port=4789), craft.UDP)),
         ("geneve6", v6.frame(craft.udp(geneve, v6, destination_port=6081), craft.UDP)),
+        *_sound_later(inner),
+    )
+
+
+def _sound_later(inner: bytes) -> tuple[tuple[str, bytes], ...]:
+    v4, v6 = craft.V4, craft.V6
+    gue = tunnels.gue(inner, tunnels.IPIP, fields=bytes(4))
+    about = v4.packet(craft.tcp(b"", v4), craft.TCP)[:28]
+    about6 = v6.packet(craft.tcp(b"", v6), craft.TCP)[:48]
+    query = dns.message(dns.name("a.example"), has_edns=True)
+    return (
+        ("gue", v4.frame(craft.udp(gue, v4, destination_port=6080), craft.UDP)),
+        ("mpls", craft.ethernet(tunnels.mpls(inner, (100, 7)), tunnels.ETHERTYPE_MPLS)),
+        ("gre6-checksum", v6.frame(tunnels.gre(inner, 0x0800, has_checksum=True, key=7), 47)),
+        ("ip6ip", v6.frame(inner, 4)),
+        ("icmp4-too-big", v4.frame(craft.icmp(about, v4, kind=3, code=4), craft.ICMP)),
+        ("icmp6-too-big", v6.frame(craft.icmp(about6, v6, kind=2), craft.ICMPV6)),
+        ("dns", v4.frame(craft.udp(query, v4), craft.UDP)),
+        ("sctp6", v6.frame(craft.sctp(_DATA_CHUNK), craft.SCTP)),
+        ("tcp6-options", v6.frame(craft.tcp(_GET, v6, options=_MSS + _TIMESTAMPS), craft.TCP)),
     )

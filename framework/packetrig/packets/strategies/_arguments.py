@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 from hypothesis.strategies import SearchStrategy
 
+from ._values import converted
+
 T = TypeVar("T")
 Arg: TypeAlias = T | SearchStrategy[T] | SearchStrategy[T | None] | None
 Address: TypeAlias = str | int | bytes | ipaddress.IPv4Address | ipaddress.IPv6Address
 Mac: TypeAlias = str | bytes
-Values: TypeAlias = Mapping[str, Any]  # Any: what each name stands for is in _CONVERTERS
+TcpOption: TypeAlias = bytes | str | tuple[str, int | tuple[int, ...] | None]
+Extension: TypeAlias = str | int | tuple[int, bytes]
+Values: TypeAlias = Mapping[str, Any]  # Any: what each name stands for is in _values
 
 
 class Ethernet(TypedDict, total=False):
@@ -23,7 +27,7 @@ class Ethernet(TypedDict, total=False):
 
     source_mac: Arg[Mac]
     destination_mac: Arg[Mac]
-    vlans: Arg[int | Iterable[int]]
+    vlans: Arg[int | Iterable[int | tuple[int, int]]]
 
 
 class Network(Ethernet, total=False):
@@ -40,12 +44,12 @@ class Network(Ethernet, total=False):
     more_fragments: Arg[bool]
     # IPv4
     dont_fragment: Arg[bool]
-    ip_options: Arg[bytes]
+    ip_options: Arg[bytes | Iterable[bytes]]
     ihl: Arg[int]
     ip_checksum: Arg[int]
     # IPv6
     flow_label: Arg[int]
-    extensions: Arg[Iterable[tuple[int, bytes]]]
+    extensions: Arg[str | Iterable[Extension]]
 
 
 _LOWER = frozenset(Network.__annotations__)
@@ -58,35 +62,66 @@ PICKS = 98
 
 
 def drawn(
-    assemble: Callable[[bytes, Values], bytes],
+    assemble: Callable[[bytes, Values], T],
     arguments: Mapping[str, object],
     lower: Mapping[str, object] | None = None,
     *,
     has_network: bool = True,
-) -> SearchStrategy[bytes]:
-    """Make the strategy: one draw of decisions, one for each argument that is a strategy."""
+    version: int | None = None,
+    picks: int = PICKS,
+) -> SearchStrategy[T]:
+    """Make the strategy: one draw of decisions, one for each argument that is a strategy.
+
+    Arguments are looked at when the first example is drawn, as Hypothesis does it: a module that
+    asks for the impossible can be imported, and the test that uses it fails.
+    """
+    _check_names(lower or {}, _LOWER if has_network else frozenset(Ethernet.__annotations__))
     given = {
         name: value for name, value in {**arguments, **(lower or {})}.items() if value is not None
     }
-    _check_names(lower or {}, _LOWER if has_network else frozenset(Ethernet.__annotations__))
-    _check_version(given)
-    fixed = {
-        name: converted(name, value)
-        for name, value in given.items()
-        if not isinstance(value, SearchStrategy)
-    }
-    open_names = [name for name in given if name not in fixed]
+    if version is not None:
+        given.setdefault("version", version)
+    return st.deferred(lambda: _strategy(assemble, given, picks, version))
 
-    def packet(picked: tuple[Any, ...]) -> bytes:
+
+def _strategy(
+    assemble: Callable[[bytes, Values], T],
+    given: Mapping[str, object],
+    picks: int,
+    version: int | None,
+) -> SearchStrategy[T]:
+    if version is not None and given["version"] != version:
+        raise InvalidArgument(f"version={given['version']!r}: here it can only be {version}")
+    _check_version(given)
+    fixed = {}
+    drawing: dict[str, SearchStrategy[Any]] = {}
+    for name, value in given.items():
+        if isinstance(value, SearchStrategy):
+            drawing[name] = _drawable(name, value)
+        else:
+            fixed[name] = converted(name, value)
+    names = tuple(drawing)
+
+    def packet(picked: tuple[Any, ...]) -> T:
         values = dict(fixed)
-        for name, value in zip(open_names, picked[1:], strict=True):
+        for name, value in zip(names, picked[1:], strict=True):
             if value is not None:
                 values[name] = converted(name, value)
         return assemble(picked[0], values)
 
-    parts: list[SearchStrategy[Any]] = [st.binary(min_size=PICKS, max_size=PICKS)]
-    parts += [given[name] for name in open_names]  # type: ignore[misc] # sifted by isinstance above
-    return st.tuples(*parts).map(packet)
+    decisions = st.binary(min_size=picks, max_size=picks)
+    return st.tuples(decisions, *drawing.values()).map(packet)
+
+
+def _drawable(name: str, strategy: SearchStrategy[Any]) -> SearchStrategy[Any]:
+    try:
+        strategy.validate()
+        is_empty = strategy.is_empty
+    except InvalidArgument as e:
+        raise InvalidArgument(f"{name}={strategy!r}: {e}") from e
+    if is_empty:
+        raise InvalidArgument(f"{name}={strategy!r}: there is nothing to draw from it")
+    return strategy
 
 
 def _check_names(lower: Mapping[str, object], known: frozenset[str]) -> None:
@@ -125,117 +160,3 @@ def version_of(picks: bytes, values: Values) -> int:
         told = ", ".join(f"{name}= means IPv{version}" for name, version in asked.items())
         raise InvalidArgument(f"the arguments contradict each other: {told}")
     return next(iter(asked.values()))
-
-
-def converted(name: str, value: object) -> object:
-    """Check one value of one argument, and give it as the assembly wants it."""
-    most = _MOST.get(name)
-    if most is not None:
-        return _number(name, value, most)
-    convert = _CONVERTERS.get(name)
-    if convert is None:
-        return value
-    try:
-        return convert(value)
-    except (TypeError, ValueError) as e:
-        raise InvalidArgument(f"{name}={value!r}: {e}") from e
-
-
-def _number(name: str, value: object, most: int) -> int:
-    if isinstance(value, int) and 0 <= value <= most:
-        return int(value)
-    raise InvalidArgument(f"{name}={value!r}: it takes an int from 0 to {most}")
-
-
-def _version(value: object) -> int:
-    if value not in (4, 6):
-        raise ValueError("it takes 4 or 6")
-    return 4 if value == 4 else 6
-
-
-def _address(value: Any) -> bytes:
-    return ipaddress.ip_address(value).packed
-
-
-def _mac(value: Any) -> bytes:
-    packed = value if isinstance(value, bytes) else bytes.fromhex(str(value).replace(":", ""))
-    if len(packed) != 6:
-        raise ValueError("it takes six bytes, or text like 02:00:00:00:00:01")
-    return packed
-
-
-def _vlans(value: Any) -> tuple[int, ...]:
-    tags = (value,) if isinstance(value, int) else tuple(value)
-    for tag in tags:
-        if not 0 <= tag <= 0xFFFF:
-            raise ValueError("a tag is an int from 0 to 65535")
-    return tags
-
-
-def _octets(value: Any, *, most: int) -> bytes:
-    if not isinstance(value, (bytes, bytearray)):
-        raise TypeError("it takes bytes")
-    if len(value) > most:
-        raise ValueError(f"{len(value)} bytes do not fit: at most {most} do")
-    return bytes(value)
-
-
-def _extensions(value: Any) -> tuple[tuple[int, bytes], ...]:
-    chain = tuple(value)
-    for each in chain:
-        if len(each) != 2 or not isinstance(each[1], bytes) or len(each[1]) % 8 != 7:
-            raise ValueError(
-                "it takes pairs of a protocol number and the header without its first byte"
-                " (7, 15, 23... bytes)"
-            )
-    return chain
-
-
-def _flags(value: Any) -> int:
-    if isinstance(value, str):
-        unknown = set(value) - set("FSRPAUEC")
-        if unknown:
-            raise ValueError("the letters are F S R P A U E C")
-        return sum(1 << "FSRPAUEC".index(letter) for letter in set(value))
-    if not isinstance(value, int) or not 0 <= value <= 0xFFF:
-        raise ValueError("it takes letters such as 'SA', or an int from 0 to 4095")
-    return value
-
-
-_MOST = {
-    **dict.fromkeys(("ttl", "tos", "protocol", "kind", "code"), 0xFF),
-    **dict.fromkeys(("ihl", "data_offset"), 0xF),
-    **dict.fromkeys(("source_port", "destination_port", "window", "urgent"), 0xFFFF),
-    **dict.fromkeys(("identification", "ip_length", "ip_checksum", "length"), 0xFFFF),
-    **dict.fromkeys(("checksum", "ethertype", "operation"), 0xFFFF),
-    **dict.fromkeys(("sequence", "acknowledgment", "crc", "tag"), 0xFFFFFFFF),
-    "fragment_offset": 0x1FFF,
-    "flow_label": 0xFFFFF,
-}
-_CONVERTERS: dict[str, Callable[[Any], object]] = {
-    "version": _version,
-    "source": _address,
-    "destination": _address,
-    "sender": _address,
-    "target": _address,
-    "source_mac": _mac,
-    "destination_mac": _mac,
-    "sender_mac": _mac,
-    "target_mac": _mac,
-    "vlans": _vlans,
-    "flags": _flags,
-    "dont_fragment": bool,
-    "more_fragments": bool,
-    "extensions": _extensions,
-    "options": lambda value: _octets(value, most=40),
-    "ip_options": lambda value: _octets(value, most=40),
-    "rest": lambda value: _octets(value, most=4).ljust(4, b"\0"),
-    # What is left of 65,535 under the longest headers.
-    "payload": lambda value: _octets(value, most=65_000),
-    "method": lambda value: _octets(_encoded(value), most=1000),
-    "path": lambda value: _octets(_encoded(value), most=60_000),
-}
-
-
-def _encoded(value: Any) -> Any:
-    return value.encode() if isinstance(value, str) else value

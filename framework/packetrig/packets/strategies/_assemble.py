@@ -6,8 +6,12 @@ Every byte of the picks has one use, and zero always means the plainest choice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from .. import craft, malformed
+from hypothesis.errors import InvalidArgument
+
+from .. import craft
+from . import _payloads
 from ._arguments import Values, version_of
 
 _NOP = b"\x01"
@@ -29,7 +33,7 @@ _EXTENSIONS: tuple[tuple[tuple[int, bytes], ...], ...] = (
     ((0, _PADN), (60, _PADN)),
     ((0, _PADN), (43, _SEGMENT), (60, b"\x01\x01\x0c" + bytes(12))),
 )
-_TTLS = (64, 64, 64, 255, 128, 1, 2, 0)
+TTLS = (64, 64, 64, 255, 128, 1, 2, 0)
 _PORTS = (80, 80, 80, 80, 443, 8080, 53, 22, 0, 65535)
 _TCP_FLAGS = (0x18, 0x10, 0x02, 0x12, 0x11, 0x04, 0x14, 0x38, 0xC2, 0x00, 0xFF)
 _TCP_OPTIONS = {  # by their length in words
@@ -40,22 +44,39 @@ _TCP_OPTIONS = {  # by their length in words
     4: bytes.fromhex("020405b4 0402 080a 00000001 00000000"),
     5: bytes.fromhex("020405b4 0402 080a 00000001 00000000 01 030307"),
 }
+_CHUNKS = (
+    bytes.fromhex("01000014 00000001 0000ffff 00010001 00000000"),  # INIT
+    bytes.fromhex("03000010 00000000 0000ffff 00000000"),  # SACK
+    bytes.fromhex("0400000c 00010008 00000000"),  # HEARTBEAT
+    bytes.fromhex("06000004"),  # ABORT
+    bytes.fromhex("0b000004 0e000004"),  # COOKIE ACK and SHUTDOWN COMPLETE, bundled
+)
+_DISCOVERY = {  # of IPv6's neighbours: the second word, and the rest with the sender's MAC
+    133: (bytes(4), b"\1\1" + craft.MAC_SOURCE),
+    134: (bytes.fromhex("40000708"), bytes(8) + b"\1\1" + craft.MAC_SOURCE),
+    135: (bytes(4), craft.V6.destination + b"\1\1" + craft.MAC_SOURCE),
+    136: (bytes.fromhex("60000000"), craft.V6.source + b"\2\1" + craft.MAC_SOURCE),
+}
 _MACS = (craft.MAC_DESTINATION, b"\xff" * 6, bytes.fromhex("01005e000001"), bytes(6))
 
 
-def _u16(picks: bytes, at: int) -> int:
+def u16(picks: bytes, at: int) -> int:
     return picks[at] << 8 | picks[at + 1]
 
 
-def _u32(picks: bytes, at: int) -> int:
+def u32(picks: bytes, at: int) -> int:
     return int.from_bytes(picks[at : at + 4], "big")
 
 
 def lower(picks: bytes, values: Values, payload: bytes, kind: int) -> bytes:
     """Put Ethernet around a packet. Picks 0 and 1."""
-    tags: Sequence[int] = values.get("vlans", ())
+    tags: Sequence[int | tuple[int, int]] = values.get("vlans", ())
     if "vlans" not in values and picks[0] >= 0xC0:
-        tags = (_u16(picks, 2),) if picks[0] < 0xF0 else (_u16(picks, 2), _u16(picks, 4))
+        tags = (u16(picks, 2),)
+        if picks[0] >= 0xF0:
+            outer = u16(picks, 4)
+            # Two tags of 802.1Q: not by the standard, and in many networks.
+            tags = ((0x8100, outer) if picks[0] & 1 else outer, *tags)
     destination = values.get("destination_mac")
     if destination is None:
         destination = _MACS[picks[1] % len(_MACS) if picks[1] >= 0xC0 else 0]
@@ -82,9 +103,9 @@ def network(picks: bytes, values: Values) -> craft.Network:
     return craft.Network(
         source=values.get("source", source),
         destination=values.get("destination", destination),
-        ttl=values.get("ttl", _TTLS[picks[6] & 7]),
+        ttl=values.get("ttl", TTLS[picks[6] & 7]),
         tos=values.get("tos", picks[7] if picks[7] >= 0xC0 else 0),
-        identification=values.get("identification", _u16(picks, 8)),
+        identification=values.get("identification", u16(picks, 8)),
         dont_fragment=values.get("dont_fragment", bool(picks[11] & 1)),
         options=options,
         ihl=values.get("ihl"),
@@ -103,11 +124,11 @@ def _network_v6(picks: bytes, values: Values) -> craft.Network:
     return craft.Network(
         source=values.get("source", source),
         destination=values.get("destination", destination),
-        ttl=values.get("ttl", _TTLS[picks[6] & 7]),
+        ttl=values.get("ttl", TTLS[picks[6] & 7]),
         tos=values.get("tos", picks[7] if picks[7] >= 0xC0 else 0),
-        identification=values.get("identification", _u16(picks, 8)),
+        identification=values.get("identification", u16(picks, 8)),
         length=values.get("ip_length"),
-        flow_label=values.get("flow_label", _u16(picks, 8) if picks[11] & 1 else 0),
+        flow_label=values.get("flow_label", u16(picks, 8) if picks[11] & 1 else 0),
         extensions=extensions,
         fragment_offset=values.get("fragment_offset", 0),
         more_fragments=values.get("more_fragments", False),
@@ -126,12 +147,18 @@ def packet(
 ) -> bytes:
     """Put IP and Ethernet around what they carry."""
     kind = 0x86DD if header.is_v6 else 0x0800
-    return lower(picks, values, header.packet(payload, protocol), kind)
+    whole = header.packet(payload, protocol)
+    if len(whole) - 40 * header.is_v6 > 0xFFFF and header.length is None:
+        raise InvalidArgument(
+            f"a packet of {len(whole)} bytes: payload= and what surrounds it (extensions=, "
+            "inner=) are longer than an IP length can say; shorten them, or give ip_length="
+        )
+    return lower(picks, values, whole, kind)
 
 
 def ports(picks: bytes, values: Values) -> tuple[int, int]:
     """Choose ports. Picks 32 to 35."""
-    destination = _u16(picks, 34) if picks[33] >= 0xC0 else _PORTS[picks[33] % len(_PORTS)]
+    destination = u16(picks, 34) if picks[33] >= 0xC0 else _PORTS[picks[33] % len(_PORTS)]
     return (
         values.get("source_port", 40000 ^ picks[32]),
         values.get("destination_port", destination),
@@ -147,17 +174,17 @@ def tcp(picks: bytes, values: Values) -> bytes:
         flags = picks[37] if picks[36] >= 0xF0 else _TCP_FLAGS[picks[36] % len(_TCP_FLAGS)]
     payload = values.get("payload")
     if payload is None:  # left to us: `data` was drawn for that
-        payload = http(picks[78:], {}) if picks[51] >= 0x80 else values["data"]
+        payload = _payloads.http(picks[78:], {}) if picks[51] >= 0x80 else values["data"]
     segment = craft.tcp(
         payload,
         header,
         source_port=source,
         destination_port=destination,
-        sequence=values.get("sequence", _u32(picks, 38)),
-        acknowledgment=values.get("acknowledgment", _u32(picks, 42)),
+        sequence=values.get("sequence", u32(picks, 38)),
+        acknowledgment=values.get("acknowledgment", u32(picks, 42)),
         flags=flags,
-        window=values.get("window", 0xFFFF ^ _u16(picks, 46)),
-        urgent=values.get("urgent", _u16(picks, 48) if flags & 0x20 else 0),
+        window=values.get("window", 0xFFFF ^ u16(picks, 46)),
+        urgent=values.get("urgent", u16(picks, 48) if flags & 0x20 else 0),
         options=_tcp_options(picks, values),
         data_offset=values.get("data_offset"),
         checksum=values.get("checksum"),
@@ -205,14 +232,20 @@ def udp(picks: bytes, values: Values) -> bytes:
 def icmp(picks: bytes, values: Values) -> bytes:
     """Choose an ICMP or ICMPv6 packet. Picks 32 to 38."""
     header = network(picks, values)
-    kinds = (128, 129, 1, 2, 3, 4) if header.is_v6 else (8, 0, 3, 11, 5, 12)
+    kinds = (128, 129, 1, 2, 3, 4, 135, 136, 133, 134) if header.is_v6 else (8, 0, 3, 11, 5, 12)
     kind = values.get("kind", kinds[picks[32] % len(kinds)])
+    rest, payload = picks[34:38], values.get("payload", values.get("data", b""))
+    code = 0 if kind == kinds[0] else picks[33] & 7
+    if header.is_v6 and kind in _DISCOVERY:  # these have a body and a hop limit of their own
+        rest, body = _DISCOVERY[kind]
+        code, payload = 0, values.get("payload", body)
+        header = replace(header, ttl=values.get("ttl", 255))
     message = craft.icmp(
-        values["payload"],
+        payload,
         header,
         kind=kind,
-        code=values.get("code", 0 if kind == kinds[0] else picks[33] & 7),
-        rest=values.get("rest", picks[34:38]),
+        code=values.get("code", code),
+        rest=values.get("rest", rest),
         checksum=values.get("checksum"),
     )
     protocol = craft.ICMPV6 if header.is_v6 else craft.ICMP
@@ -220,16 +253,20 @@ def icmp(picks: bytes, values: Values) -> bytes:
 
 
 def sctp(picks: bytes, values: Values) -> bytes:
-    """Choose an SCTP packet with one DATA chunk. Picks 32 to 43."""
+    """Choose an SCTP packet with one DATA chunk. Picks 32 to 44."""
     header = network(picks, values)
     source, destination = ports(picks, values)
-    data = values["payload"]
-    chunk = b"\0\x03" + (16 + len(data)).to_bytes(2, "big") + picks[40:44] + bytes(8) + data
+    chunks = values.get("chunks")
+    if chunks is None:
+        data = values.get("payload", values.get("data", b""))
+        chunk = b"\0\x03" + (16 + len(data)).to_bytes(2, "big") + picks[40:44] + bytes(8) + data
+        is_other = picks[44] >= 0xC0 and "payload" not in values
+        chunks = _CHUNKS[picks[44] % len(_CHUNKS)] if is_other else craft.padded(chunk)
     body = craft.sctp(
-        craft.padded(chunk),
+        chunks,
         source_port=source,
         destination_port=destination,
-        tag=values.get("tag", _u32(picks, 36)),
+        tag=values.get("tag", u32(picks, 36)),
         checksum=values.get("crc"),
     )
     return packet(picks, values, header, body, craft.SCTP)
@@ -260,57 +297,3 @@ def ethernet(picks: bytes, values: Values) -> bytes:
     kinds = (0x88B5, 0x9000, 0x88CC, 0x88F7, 0x8864)  # the first is for experiments
     kind = 0x9200 | picks[33] if picks[32] >= 0xC0 else kinds[picks[32] % len(kinds)]
     return lower(picks, values, values["payload"], values.get("ethertype", kind))
-
-
-_METHODS = (b"GET", b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH")
-_PATHS = (b"/", b"/index.html", b"/a", b"/search?q=1", b"/../etc/passwd", b"/" + b"a" * 200)
-_LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789-_/."
-
-
-def http(picks: bytes, values: Values) -> bytes:
-    """Choose an HTTP/1.1 request. Picks 0 to 3, and 4 to 19 for a path."""
-    method = values.get("method", _METHODS[picks[0] & 7])
-    path = values.get("path")
-    if path is None:
-        if picks[1] >= 0xC0:
-            letters = bytes(_LETTERS[byte % len(_LETTERS)] for byte in picks[4 : 4 + picks[2] % 17])
-            path = b"/" + letters
-        else:
-            path = _PATHS[picks[1] % len(_PATHS)]
-    lines = [method + b" " + path + b" HTTP/1.1", b"Host: example.com"]
-    if picks[3] & 1:
-        lines.append(b"User-Agent: curl/8.0")
-    if picks[3] & 2:
-        lines.append(b"Connection: keep-alive")
-    body = b"a=1" if method in (b"POST", b"PUT", b"PATCH") else b""
-    if body:
-        lines.append(b"Content-Length: 3")
-    request = b"\r\n".join((*lines, b"", body))
-    return request * 2 if picks[3] >= 0xF0 else request  # pipelined
-
-
-def fragment(picks: bytes, values: Values) -> bytes:
-    """Choose a fragment of a UDP packet, the first one or a later one. Pick 68."""
-    offset = (0, 1, 185, 8189)[picks[68] >> 3 & 3]
-    return udp(picks, {"more_fragments": True, "fragment_offset": offset, **values})
-
-
-_KINDS = (ethernet, udp, tcp, icmp, arp, ip, sctp, fragment, tcp)
-
-
-def anything(picks: bytes, values: Values) -> bytes:
-    """Choose a frame of any kind. Pick 69."""
-    data = values["data"]
-    choose = _KINDS[picks[69] % len(_KINDS)]
-    return choose(picks, {"data": data} if choose is tcp else {"payload": data})
-
-
-def anything_broken(picks: bytes, values: Values) -> bytes:
-    """Choose a frame and what is wrong with it. Picks 70 to 77."""
-    return malformed.mangle(anything(picks, values), picks[70:78])
-
-
-def anything_at_all(picks: bytes, values: Values) -> bytes:
-    """Choose a frame that is sound, or one in three times is not. Picks 51 and 68 to 77."""
-    is_broken = picks[68] & 7 > 4
-    return (anything_broken if is_broken else anything)(picks, values)
