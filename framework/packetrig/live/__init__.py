@@ -7,12 +7,15 @@ or `tc`, nothing is named on the machine, nothing sleeps:
 - `Wire` makes a veth pair with all noise off; `wire.right.attach(program, mode=...)` attaches for
   the length of a with block; `wire.send(packet)` returns what reached the stack behind the
   program, `wire.trace(packet)` also tells what came back and what was counted;
-- `smoke(object, mode, frames)` holds a program on a wire to its own test run.
+- `smoke(object, mode, frames)` holds a program on a wire to its own test run;
+- `deliver(object)` gives a program every malformed frame, those over a wire that its test run
+  refuses, and says which it could not.
 """
 
 from __future__ import annotations
 
 from .attach import Attached, Mode, Place, attached
+from .deliver import Delivery, deliver
 from .namespace import Namespace, namespace
 from .smoke import Difference, SmokeReport, smoke
 from .trip import Ended, Trip
@@ -20,6 +23,7 @@ from .wire import End, Wire
 
 __all__ = [
     "Attached",
+    "Delivery",
     "Difference",
     "End",
     "Ended",
@@ -30,6 +34,7 @@ __all__ = [
     "Trip",
     "Wire",
     "attached",
+    "deliver",
     "namespace",
     "smoke",
 ]
