@@ -66,6 +66,8 @@ class Object:
         self._max_entries = dict(max_entries or {})
         self._netns = OwnNetns(netns)
         self._inner: dict[int, Map] = {}  # by the kernel's id
+        # By program: what stands at a hook with it, beyond one loading (see carried.py).
+        self.recorders: dict[str, Any] = {}
         self.is_closed = True
         self.loaded = self._load()
         self.is_closed = False
@@ -275,6 +277,8 @@ class Object:
         """Unload the object; does nothing the second time."""
         if not self.is_closed:
             self.is_closed = True
+            for recorder in self.recorders.values():
+                recorder.close()
             self._drop_inner()
             self.loaded.close()
             self._netns.close()

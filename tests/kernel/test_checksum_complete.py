@@ -1,4 +1,4 @@
-"""CHECKSUM_COMPLETE: what a TC program does to a frame has to reach the sum that the device made."""
+"""CHECKSUM_COMPLETE: what TC programs do to a frame has to reach the sum that the device made."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ marker = packetrig.fixture("progs/tc_egress_marker.bpf.c")
 # The program as it is, but for a bpf_csum_update() that does nothing.
 forgetful = packetrig.fixture("progs/tc_egress_marker.bpf.c", mocks={"bpf_csum_update": 0})
 
-V4 = bytes(Ether() / IP(src="10.0.0.1") / TCP(dport=PORT) / b"hello")
-V6 = bytes(Ether() / IPv6(src="2001:db8::1", tc=1) / UDP(dport=PORT) / b"hello")
+ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+V4 = bytes(ETHER / IP(src="10.0.0.1") / TCP(dport=PORT) / b"hello")
+V6 = bytes(ETHER / IPv6(src="2001:db8::1", tc=1) / UDP(dport=PORT) / b"hello")
 
 STORE = """
 SEC("tc") int store(struct __sk_buff *skb)
@@ -82,7 +83,7 @@ def test_bytes_that_are_stored_count_with_the_flag_alone(
     load: Load, flags: str, is_right: bool
 ) -> None:
     rig = load(STORE.format(flags=flags))
-    frame = bytes(Ether() / IP() / UDP() / bytes(40))
+    frame = bytes(ETHER / IP() / UDP() / bytes(40))
 
     if is_right:
         run = rig.run(frame, ctx={"mark": 0x01020304}, checksum_complete=True)
@@ -113,7 +114,7 @@ def test_a_translated_address_is_in_the_pseudo_header_too(
 
 def test_a_finding_leaves_the_next_run_as_ever(load: Load) -> None:
     rig = load(STORE.format(flags="0"))
-    frame = bytes(Ether() / IP() / UDP() / bytes(40))
+    frame = bytes(ETHER / IP() / UDP() / bytes(40))
 
     with pytest.raises(Failure):
         rig.run(frame, ctx={"mark": 1}, checksum_complete=True)

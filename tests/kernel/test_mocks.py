@@ -20,7 +20,9 @@ clock = mocks.Value(0)
 limiter = packetrig.fixture(
     "progs/xdp_ratelimit.bpf.c", depth=3, period_ns=PERIOD, mocks={"bpf_ktime_get_ns": clock}
 )
-PACKET = bytes(Ether() / IP(src="10.0.0.66") / UDP())
+PACKET = bytes(
+    Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src="10.0.0.66") / UDP()
+)
 FRAME = bytes(64)
 
 DICE = """

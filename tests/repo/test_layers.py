@@ -27,6 +27,7 @@ LAYERS = """
 2  program
 2  members
 2  objects
+2  carried
 2  belt replay coverage differential
 3  fuzz live bench matrix
 4  gate

@@ -110,6 +110,10 @@ int pr_netns_leave(int home);
 
 int pr_prog_load(uint32_t type, uint32_t expected_attach, uint32_t flags,
                  const void *insns, size_t count);
+struct bpf_link_update_opts;
+int bpf_link_update(int link_fd, int prog_fd, const struct bpf_link_update_opts *);
+int pr_tcx_ingress(int prog_fd, int ifindex);
+int pr_cell_new(uint32_t size);
 struct pr_prog_info {
     uint32_t type, id, jited, xlated, verified, btf_id;
     uint64_t load_time, run_cnt, run_time_ns;

@@ -582,6 +582,33 @@ static int pr_prog_load(uint32_t type, uint32_t expected_attach, uint32_t flags,
 	return fd;
 }
 
+/*
+ * Attaches a TC program to what an interface of the caller's namespace receives, for as long as the
+ * descriptor lives. tcx is Linux 6.6, e420bed02507 ("bpf: Add fd-based tcx multi-prog infra"): the
+ * attr is written down here because older headers do not have it.
+ */
+static int pr_tcx_ingress(int prog_fd, int ifindex)
+{
+	struct {
+		uint32_t prog_fd, target_ifindex, attach_type, flags;
+		uint32_t relative_fd, pad;
+		uint64_t expected_revision;
+	} attr = {
+		.prog_fd = (uint32_t)prog_fd,
+		.target_ifindex = (uint32_t)ifindex,
+		.attach_type = 46, /* BPF_TCX_INGRESS */
+	};
+	long fd = syscall(__NR_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/* A map with one value: what a program of ours and its caller tell each other. */
+static int pr_cell_new(uint32_t size)
+{
+	return bpf_map_create(BPF_MAP_TYPE_ARRAY, "cell", 4, size, 1, NULL);
+}
+
 struct pr_prog_info {
 	uint32_t type, id, jited, xlated, verified, btf_id;
 	uint64_t load_time, run_cnt, run_time_ns;
