@@ -11,6 +11,7 @@
 #include <linux/ip.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include <stdbool.h>
 
 enum {
 	ECN_BITS = 0x03, /* the low bits of type of service and of traffic class */
@@ -55,6 +56,20 @@ static __always_inline void csum_replace16(__sum16 *check, const __be32 from[4],
 	for (int i = 0; i < 4; i++)
 		sum += (__u64)(from[i] ^ 0xffffffff) + to[i];
 	*check = csum_fold64(sum) ^ 0xffff;
+}
+
+/*
+ * Replaces an address in what a transport checksum covers. A zero of UDP says that there is none, and
+ * stays; where the result would be zero, UDP writes it the other way.
+ */
+static __always_inline void csum_readdress(__sum16 *check, bool is_udp, const __be32 from[4],
+					   const __be32 to[4])
+{
+	if (is_udp && !*check)
+		return;
+	csum_replace16(check, from, to);
+	if (is_udp && !*check)
+		*check = 0xffff;
 }
 
 /* Computes the checksum of a header without options; the field itself counts, so clear it first. */

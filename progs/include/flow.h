@@ -74,6 +74,23 @@ static __always_inline struct flow flow_turned(const struct flow *answer)
 	return flow;
 }
 
+static __always_inline bool address_is(const struct in6_addr *a, const struct in6_addr *b)
+{
+	return a->s6_addr32[0] == b->s6_addr32[0] && a->s6_addr32[1] == b->s6_addr32[1] &&
+	       a->s6_addr32[2] == b->s6_addr32[2] && a->s6_addr32[3] == b->s6_addr32[3];
+}
+
+/*
+ * Finds the flow that an ICMP error is about. `outer` is that of the error itself: it comes from
+ * some router on the way, and goes to who has sent what it quotes. Returns false if it does not.
+ */
+static __always_inline bool flow_of_error(const struct flow *outer, const struct flow *answer,
+					  struct flow *flow)
+{
+	*flow = flow_turned(answer);
+	return address_is(&outer->destination, &flow->destination);
+}
+
 static __always_inline __u32 hash_rotate(__u32 word, int bits)
 {
 	return word << bits | word >> (32 - bits);

@@ -29,6 +29,11 @@ struct quote {
 	__sum16 *checksum; /* of UDP, or of TCP if so much is quoted; NULL: none */
 };
 
+static __always_inline int icmp_protocol(bool is_v6)
+{
+	return is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+}
+
 static __always_inline bool icmp_is_error(const struct icmp_header *icmp, bool is_v6)
 {
 	if (is_v6)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Rings: pieces of one array, in which a hash finds its slot. */
+/* Rings: a map's keys, from one number to another, in which a hash finds its slot. */
 #ifndef PROGS_RING_H
 #define PROGS_RING_H
 
@@ -7,11 +7,11 @@
 #include <bpf/bpf_helpers.h>
 
 struct ring {
-	__u32 first; /* where in the array it begins */
-	__u32 slots; /* how many are its own; better a prime number */
+	__u32 first; /* the first key that is its own */
+	__u32 slots; /* how many there are; better a prime number */
 };
 
-/* Returns the slot of a hash, as an index of the array, or the one so many steps further round. */
+/* Returns the key of a hash's slot, or of the one so many steps further round. */
 static __always_inline __u32 ring_slot(const struct ring *ring, __u32 hash, __u32 steps)
 {
 	return ring->first + (hash % ring->slots + steps) % ring->slots;

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given, reject, settings
 
 import packetrig
-from packetrig import XDP, Failure, Object
+from packetrig import XDP, Failure, InputRefused, Object
+from packetrig import strategies as net
 from packetrig.checks import Check
 
-from . import http, marking, routing, untagging
+from . import answering, balancing, guarding, http, marking, routing, untagging
 from .http import Reason
 
 PROGS = Path(__file__).parents[2] / "progs"
@@ -75,6 +76,23 @@ REWRITING_TWINS = {
     "xdp_router_ttl_not_decremented": (routing, routing.a_forwarded_packet_has_lost_one_hop),
 }
 
+# Programs with a reference model, and who sets them up and makes their packets. Whatever is wrong
+# with a twin of theirs, the model says otherwise.
+MODELLED = {
+    "tc_egress_balancer": (answering, answering.MODEL.tc_egress_balancer),
+    "tc_ingress_ports": (guarding, guarding.MODEL.tc_ingress_ports),
+    "xdp_balancer": (balancing, balancing.MODEL.xdp_balancer),
+    "xdp_ports": (guarding, guarding.MODEL.xdp_ports),
+}
+ON_THE_WIRE = {"tc_http_pull_forgotten", "tc_egress_balancer_pseudo_header"}
+
+
+def right_program(twin: str) -> str:
+    return next((name for name in MODELLED if twin.startswith(f"{name}_")), "")
+
+
+MODELLED_TWINS = sorted(twin for twin in TWINS - ON_THE_WIRE if right_program(twin))
+
 
 @contextlib.contextmanager
 def loaded(name: str, set_up: Callable[[Object], None]) -> Iterator[Object]:
@@ -107,10 +125,33 @@ def search(program: Object, rules: Any, *checks: Check) -> None:
     they_hold()
 
 
-def test_each_twin_is_caught_by_something() -> None:
-    elsewhere = {"xdp_untag_stale_offset", "tc_http_pull_forgotten"}  # below, and on the wire
+def compare(program: Object, name: str) -> None:
+    """Hold a program to the model of the right one, on packets and on what is wrong with them."""
+    rules, model = MODELLED[name]
+    packets = rules.packets()
 
-    assert {*HTTP_TWINS, *REWRITING_TWINS, *elsewhere} == TWINS
+    @settings(max_examples=1000, derandomize=True, database=None, phases=[Phase.generate])
+    @given(frame=packets | net.mangled(packets))
+    def they_agree(frame: bytes) -> None:
+        program.renew()
+        rules.set_up(program)
+        try:
+            program.judge(frame, model=model, builtin=())
+        except InputRefused:
+            reject()
+
+    they_agree()
+
+
+def test_each_twin_is_caught_by_something() -> None:
+    below = {"xdp_untag_stale_offset"}
+
+    assert {*HTTP_TWINS, *REWRITING_TWINS, *MODELLED_TWINS, *below, *ON_THE_WIRE} == TWINS
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(TWINS) >= 25
+    assert all(sum(right_program(twin) == name for twin in TWINS) >= 2 for name in MODELLED)
 
 
 def test_the_right_program_fails_no_row() -> None:
@@ -150,3 +191,22 @@ def test_a_stale_offset_is_seen_in_the_bytes() -> None:
         with loaded(name, untagging.set_up) as program:
             run = program.run(untagging.TAGGED)
         assert (run.data == untagging.UNTAGGED) == holds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("twin", MODELLED_TWINS)
+def test_the_model_objects_to_a_twin(twin: str) -> None:
+    name = right_program(twin)
+    rules, model = MODELLED[name]
+
+    with loaded(f"faulty/{twin}", rules.set_up) as program, pytest.raises(Failure) as caught:
+        compare(program, name)
+
+    assert caught.value.check == f"the model {model.name}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELLED)
+def test_the_model_agrees_with_the_right_program_as_long(name: str) -> None:
+    with loaded(name, MODELLED[name][0].set_up) as program:
+        compare(program, name)

@@ -1,4 +1,4 @@
-"""What a test run cannot show: metadata between hooks, and payload outside the linear part."""
+"""What a test run cannot show: metadata, payload that is not linear, sums left to the device."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from scapy.layers.l2 import Ether
 import packetrig
 from packetrig import Object
 from packetrig.live import Wire, traffic
+from packetrig.packets.frames import bad_checksums
 
-from . import http
+from . import balancing, http
 from .http import Reason
 
 pytestmark = pytest.mark.live
@@ -24,6 +25,7 @@ marker = packetrig.fixture("progs/xdp_marker.bpf.c")
 tc_ingress = packetrig.fixture("progs/tc_ingress.bpf.c")
 tc_http = packetrig.fixture("progs/tc_http.bpf.c")
 xdp_http = packetrig.fixture("progs/xdp_http.bpf.c")
+egress = packetrig.fixture("progs/tc_egress_balancer.bpf.c")
 
 
 @pytest.fixture
@@ -79,3 +81,31 @@ def test_a_filter_that_forgets_to_pull_sees_no_request(road: Wire) -> None:
 
     assert Reason.REFUSED not in reasons
     assert Reason.NO_REQUEST in reasons
+
+
+def renamed(road: Wire, program: Object) -> list[bytes]:
+    """Let the right's stack answer from port 80 in the name of a service; return what arrives."""
+    names = {traffic.RIGHT4: balancing.SERVICE, traffic.RIGHT6: balancing.SERVICE6}
+    for own, service in names.items():
+        key = balancing.endpoint(own, 80, 6)
+        program.maps.sources[key] = {"source": balancing.mapped(service)}
+    with road.right.attach(program, mode="tc-egress"):
+        road.discard()
+        traffic.talk(road)
+    packets = [Ether(frame) for frame in road.left.heard((3,))]
+    return [bytes(p) for p in packets if {p[1].src} & {balancing.SERVICE, balancing.SERVICE6}]
+
+
+def test_answers_of_a_real_stack_are_renamed_whole(road: Wire, egress: Object) -> None:
+    frames = renamed(road, egress)
+
+    assert len(frames) >= 2  # at least one SYN and ACK each, IPv4 and IPv6
+    assert [bad_checksums(frame) for frame in frames] == [[]] * len(frames)
+
+
+def test_a_program_that_leaves_out_the_pseudo_header_spoils_them(road: Wire) -> None:
+    source = PROGS / "faulty" / "tc_egress_balancer_pseudo_header.bpf.c"
+    with packetrig.build(source).load() as twin:
+        spoilt = [bad_checksums(frame) for frame in renamed(road, twin)]
+
+    assert ["TCP.chksum"] in spoilt

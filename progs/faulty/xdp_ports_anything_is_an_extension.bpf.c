@@ -1,0 +1,37 @@
+/* FAULT: every unknown header is stepped over like an extension header */
+// SPDX-License-Identifier: GPL-2.0-or-later
+#define parse_ipv6_extensions right_parse_ipv6_extensions
+#include "../include/parse.h"
+#undef parse_ipv6_extensions
+
+static __always_inline int parse_ipv6_extensions(struct cursor *c, int next, __u16 *fragment)
+{
+	*fragment = 0;
+	for (int i = 0; i <= MAX_IPV6_EXTENSIONS; i++) {
+		struct ipv6_extension *extension;
+		__u32 size = 8;
+
+		if (cursor_settle(c) < 0 || cursor_offset(c) > c->stop)
+			return -1;
+		if (*fragment & IPV6_OFFSET)
+			return next;
+		if (next == IPPROTO_TCP || next == IPPROTO_UDP || next == IPPROTO_SCTP ||
+		    next == IPPROTO_ICMPV6)
+			return next;
+
+		extension = c->at;
+		if ((void *)(extension + 1) > c->end)
+			return -1;
+		if (next == IPPROTO_FRAGMENT)
+			*fragment = bpf_ntohs(extension->offset);
+		else
+			size += extension->length * 8;
+		if (c->at + size > c->end)
+			return -1;
+		next = extension->next;
+		c->at += size;
+	}
+	return -1;
+}
+
+#include "../xdp_ports.bpf.c"
