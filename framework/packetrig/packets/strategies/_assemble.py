@@ -44,6 +44,7 @@ _TCP_OPTIONS = {  # by their length in words
     4: bytes.fromhex("020405b4 0402 080a 00000001 00000000"),
     5: bytes.fromhex("020405b4 0402 080a 00000001 00000000 01 030307"),
 }
+_TCP_WORDS = (1, 3, 3, 5, 3, 2, 10, 3, 4, 6, 5, 3, 8)
 _CHUNKS = (
     bytes.fromhex("01000014 00000001 0000ffff 00010001 00000000"),  # INIT
     bytes.fromhex("03000010 00000000 0000ffff 00000000"),  # SACK
@@ -76,7 +77,7 @@ def lower(picks: bytes, values: Values, payload: bytes, kind: int) -> bytes:
         if picks[0] >= 0xF0:
             outer = u16(picks, 4)
             # Two tags of 802.1Q: not by the standard, and in many networks.
-            tags = ((0x8100, outer) if picks[0] & 1 else outer, *tags)
+            tags = ((0x8100, outer) if picks[0] & 2 else outer, *tags)
     destination = values.get("destination_mac")
     if destination is None:
         destination = _MACS[picks[1] % len(_MACS) if picks[1] >= 0xC0 else 0]
@@ -98,13 +99,15 @@ def network(picks: bytes, values: Values) -> craft.Network:
         if "ihl" in values:
             options = _NOP * (4 * max(values["ihl"] - 5, 0))
         else:
-            options = _IP_OPTIONS[picks[10] % len(_IP_OPTIONS)] if picks[10] >= 0xD0 else b""
+            options = (
+                _IP_OPTIONS[(picks[10] - 0xD0) % len(_IP_OPTIONS)] if picks[10] >= 0xD0 else b""
+            )
     source, destination = _addresses(picks, craft.V4, 4)
     return craft.Network(
         source=values.get("source", source),
         destination=values.get("destination", destination),
         ttl=values.get("ttl", TTLS[picks[6] & 7]),
-        tos=values.get("tos", picks[7] if picks[7] >= 0xC0 else 0),
+        tos=values.get("tos", picks[7] if picks[15] >= 0xC0 else 0),
         identification=values.get("identification", u16(picks, 8)),
         dont_fragment=values.get("dont_fragment", bool(picks[11] & 1)),
         options=options,
@@ -119,13 +122,13 @@ def network(picks: bytes, values: Values) -> craft.Network:
 def _network_v6(picks: bytes, values: Values) -> craft.Network:
     extensions = values.get("extensions")
     if extensions is None:
-        extensions = _EXTENSIONS[picks[10] % len(_EXTENSIONS)] if picks[10] >= 0xD0 else ()
+        extensions = _EXTENSIONS[(picks[10] - 0xD0) % len(_EXTENSIONS)] if picks[10] >= 0xD0 else ()
     source, destination = _addresses(picks, craft.V6, 16)
     return craft.Network(
         source=values.get("source", source),
         destination=values.get("destination", destination),
         ttl=values.get("ttl", TTLS[picks[6] & 7]),
-        tos=values.get("tos", picks[7] if picks[7] >= 0xC0 else 0),
+        tos=values.get("tos", picks[7] if picks[15] >= 0xC0 else 0),
         identification=values.get("identification", u16(picks, 8)),
         length=values.get("ip_length"),
         flow_label=values.get("flow_label", u16(picks, 8) if picks[11] & 1 else 0),
@@ -201,7 +204,7 @@ def _tcp_options(picks: bytes, values: Values) -> bytes:
     elif picks[50] < 0x60:
         words = 0
     else:
-        words = 3 if picks[50] < 0xA0 else picks[50] % 11
+        words = _TCP_WORDS[(picks[50] - 0x60) % len(_TCP_WORDS)]
     known = _TCP_OPTIONS.get(words)
     if known is not None:
         return known

@@ -41,7 +41,7 @@ def http_requests(
     Some are of methods that nobody knows, carry a body, come twice (`pipelined`), have header lines
     folded onto a second one or lines that end in LF alone, or end early, as the first segment of a
     longer one does: behind the method, behind `GET /`, or anywhere. `at_most` cuts them after so
-    many bytes. Shrinks to `GET /` with a Host line.
+    many bytes. Shrinks to `GET `, the shortest that a filter takes for a request.
 
     Example:
         >>> tcp_packets(payload=http_requests(path="/", at_most=5))     # GET / ends the frame

@@ -58,14 +58,14 @@ def _headers(picks: bytes) -> tuple[bytes, ...]:
 
 
 def _end(picks: bytes, request: bytes) -> int:
-    # A segment ends where it likes: often in the first words, where filters look.
-    if picks[17] < 0xC0:
+    # A segment ends where it likes: often in the first words, where filters look. The shortest
+    # that a filter takes for a request comes first, for shrinking.
+    if picks[17] >= 0x40:
         return len(request)
-    if picks[17] & 1:
-        return (picks[18] << 8 | picks[19]) % (len(request) + 1)
     words = request.split(b" ")
     method, path = len(words[0]), len(words[1]) if len(words) > 1 else 0
-    return (method, method + 1, method + 2, method + 1 + path)[picks[17] >> 1 & 3]
+    anywhere = (picks[18] << 8 | picks[19]) % (len(request) + 1)
+    return (method + 1, method + 1 + path, method, anywhere)[picks[17] >> 4]
 
 
 def dns(picks: bytes, values: Values) -> bytes:
