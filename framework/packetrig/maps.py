@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import errno
 import struct
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -195,6 +196,8 @@ class Map(MutableMapping[Any, Any]):
 
     def raw_items(self) -> dict[bytes, bytes]:
         """Read every entry as bytes, key by key."""
+        if self.kind in ARRAYS:
+            return self._raw_array()
         key_size, pair = self._codec.key_size, self._codec.key_size + self._codec.row
         count = -errno.ENOSPC
         for room in (_FEW, self.max_entries + 16):
@@ -208,6 +211,16 @@ class Map(MutableMapping[Any, Any]):
             raw[at : at + key_size]: raw[at + key_size : at + pair]
             for at in range(0, count * pair, pair)
         }
+
+    def _raw_array(self) -> dict[bytes, bytes]:
+        count, row = self.max_entries, self._codec.row
+        out = _room("uint8_t[]", count * row)
+        error = -lib.pr_array_read(self.fd, count, row, out)
+        if error:
+            raise self._refused("reading it", error)
+        raw = bytes(ffi.buffer(out))
+        keys = struct.iter_unpack("4s", array.array("I", range(count)).tobytes())
+        return {key: raw[at : at + row] for (key,), at in zip(keys, range(0, count * row, row))}
 
     def __iter__(self) -> Iterator[Any]:
         self._check_keyed("listed")
@@ -236,8 +249,9 @@ class Map(MutableMapping[Any, Any]):
         """Delete every entry; an array's are set to zero, a queue is emptied."""
         self._owner.loaded.is_dirty = True
         if self.kind in ARRAYS:
-            for index in range(self.max_entries):
-                self._update(struct.pack("=I", index), bytes(self._codec.row), "clearing it")
+            error = -lib.pr_array_clear(self.fd, self.max_entries, self._codec.row)
+            if error:
+                raise self._refused("clearing it", error)
         elif self.kind in QUEUES:
             while self._pop() is not None:
                 pass

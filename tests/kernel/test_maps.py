@@ -142,6 +142,23 @@ def test_arrays_count_from_zero_and_refuse_what_lies_beyond(rig: Object) -> None
     assert list(rig.maps.numbers.values()) == [0, 0, 0]
 
 
+def test_a_large_array_is_read_and_cleared_whole() -> None:
+    spec = packetrig.build(SOURCES / "maps.bpf.c")
+    with spec.load(max_entries={"numbers": 100_000, "drops": 1000}) as rig:
+        rig.maps.numbers[0], rig.maps.numbers[99_999], rig.maps.drops[999] = 1, 2, 3
+        before = rig.maps.snapshot()
+
+        assert sum(rig.maps.numbers.values()) == 3
+        rig.maps.numbers[50_000] = 4
+        assert rig.maps.changes(before) == {"numbers": {50_000: (0, 4)}}
+        assert len(before["numbers"]) == 100_000
+        assert list(before["drops"][999]) == [3] * len(rig.maps.drops[0])
+        rig.maps.numbers.clear()
+        rig.maps.drops.clear()
+        assert not any(rig.maps.numbers.values())
+        assert not any(map(any, rig.maps.drops.values()))
+
+
 def test_a_per_cpu_value_is_a_tuple_of_one_a_cpu(rig: Object) -> None:
     run(rig)
     run(rig)

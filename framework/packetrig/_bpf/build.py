@@ -35,6 +35,8 @@ int pr_run_many(struct pr_runner *, struct pr_batch *, const uint8_t *frames,
 
 int64_t pr_map_dump(int fd, uint32_t key_size, uint32_t value_size, uint64_t room, uint8_t *out);
 int pr_map_clear(int fd, uint32_t key_size);
+int pr_array_read(int fd, uint32_t count, uint32_t value_size, uint8_t *out);
+int pr_array_clear(int fd, uint32_t count, uint32_t value_size);
 int bpf_map_lookup_elem(int fd, const void *key, void *value);
 int bpf_map_lookup_and_delete_elem(int fd, const void *key, void *value);
 int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t flags);

@@ -303,6 +303,41 @@ static int64_t pr_map_dump(int fd, uint32_t key_size, uint32_t value_size, uint6
 	}
 }
 
+/*
+ * Writes the values of an array into `out`, in order. Batches came with Linux 5.6, those of per-CPU
+ * arrays later; without them it is one look-up an entry.
+ */
+static int pr_array_read(int fd, uint32_t count, uint32_t value_size, uint8_t *out)
+{
+	uint32_t *keys = malloc((uint64_t)count * sizeof(*keys) + 1);
+	uint32_t next = 0, got = count;
+	int error;
+
+	if (!keys)
+		return -ENOMEM;
+	error = bpf_map_lookup_batch(fd, NULL, &next, keys, out, &got, NULL);
+	free(keys);
+	if ((!error || error == -ENOENT) && got == count)
+		return 0;
+	for (uint32_t i = 0; i < count; i++) {
+		error = bpf_map_lookup_elem(fd, &i, out + (uint64_t)i * value_size);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static int pr_array_clear(int fd, uint32_t count, uint32_t value_size)
+{
+	uint8_t *zero = calloc(1, value_size);
+	int error = zero ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; !error && i < count; i++)
+		error = bpf_map_update_elem(fd, &i, zero, BPF_ANY);
+	free(zero);
+	return error;
+}
+
 static int pr_map_clear(int fd, uint32_t key_size)
 {
 	uint8_t key[512];
