@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ._bpf import denied, ffi, lib, strerror
 from ._bpf.kinds import ARRAYS, EVENTS, OF_MAPS, QUEUES, SLOTS, MapKind
-from .entries import Entries, Snapshot
-from .errors import CodecError, MapError, no_such
+from .entries import Entries
+from .errors import CodecError, MapError
 from .mapcodec import MapCodec, codec_of, record_codec
 from .refusals import MAP_REFUSALS
 from .spec import MapSpec
@@ -19,19 +19,6 @@ from .spec import MapSpec
 if TYPE_CHECKING:
     from .objects import Object
 
-# What a snapshot holds: maps whose reading changes nothing and whose values are plain data.
-_DATA = {
-    MapKind.HASH,
-    MapKind.LRU_HASH,
-    MapKind.PERCPU_HASH,
-    MapKind.LRU_PERCPU_HASH,
-    MapKind.LPM_TRIE,
-    MapKind.ARRAY,
-    MapKind.PERCPU_ARRAY,
-    MapKind.DEVMAP,
-    MapKind.DEVMAP_HASH,
-    MapKind.CPUMAP,
-}
 _ANY = 0
 _FEW = 128  # entries to make room for first: most maps hold few, whatever would fit
 _room = ffi.new_allocator(should_clear_after_alloc=False)
@@ -220,7 +207,8 @@ class Map(MutableMapping[Any, Any]):
             raise self._refused("reading it", error)
         raw = bytes(ffi.buffer(out))
         keys = struct.iter_unpack("4s", array.array("I", range(count)).tobytes())
-        return {key: raw[at : at + row] for (key,), at in zip(keys, range(0, count * row, row))}
+        rows = (raw[at : at + row] for at in range(0, count * row, row))
+        return {key: value for (key,), value in zip(keys, rows, strict=True)}
 
     def __iter__(self) -> Iterator[Any]:
         self._check_keyed("listed")
@@ -360,54 +348,3 @@ class Map(MutableMapping[Any, Any]):
         """Make another inner map for a map of maps, empty, and not yet put into a slot."""
         self._check_kind(OF_MAPS, "new_inner()")
         return self._owner.new_inner(self.spec)
-
-
-class Maps(Mapping[str, Map]):
-    """Hold the maps of an object: `maps.blocked` or `maps["blocked"]`."""
-
-    def __init__(self, owner: Object) -> None:
-        self._owner = owner
-        self._made: dict[str, Map] = {}
-
-    def __getitem__(self, name: str) -> Map:
-        found = self._made.get(name)
-        if found is None:
-            specs = self._owner.spec.maps
-            if name not in specs:
-                raise no_such("map", name, specs, owner=self._owner.spec.name)
-            found = self._made[name] = Map(self._owner, specs[name])
-        return found
-
-    def __getattr__(self, name: str) -> Map:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self[name]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith("_"):
-            return super().__setattr__(name, value)
-        raise MapError(f"maps.{name} cannot be replaced; set an entry: maps.{name}[key] = value")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._owner.spec.maps)
-
-    def __len__(self) -> int:
-        return len(self._owner.spec.maps)
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._owner.spec.maps]
-
-    def __repr__(self) -> str:
-        return f"<Maps: {', '.join(self)}>"
-
-    def snapshot(self) -> Snapshot:
-        """Take down what every map holds now, for `changes()` or to compare with another object."""
-        data = {n: m for n, m in self.items() if m.kind in _DATA}
-        return Snapshot(
-            {name: found.raw_items() for name, found in data.items()},
-            {name: found._codec for name, found in data.items()},
-        )
-
-    def changes(self, before: Snapshot) -> dict[str, Entries]:
-        """Tell what changed since a snapshot: {map: {key: (old or None, new or None)}}."""
-        return before.changes_to(self.snapshot())

@@ -1,4 +1,4 @@
-"""What a loaded object holds by name, besides its maps: its programs and its global variables."""
+"""What a loaded object holds by name: its maps, its programs and its global variables."""
 
 from __future__ import annotations
 
@@ -6,13 +6,81 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._bpf.codec import codec
-from .errors import Error, LoadError, no_such
+from ._bpf.kinds import MapKind
+from .entries import Entries, Snapshot
+from .errors import Error, LoadError, MapError, no_such
 from .loaded import encode_global
+from .maps import Map
 from .program import Program
 from .spec import GlobalSpec
 
 if TYPE_CHECKING:
     from .objects import Object
+
+# What a snapshot holds: maps whose reading changes nothing and whose values are plain data.
+_DATA = {
+    MapKind.HASH,
+    MapKind.LRU_HASH,
+    MapKind.PERCPU_HASH,
+    MapKind.LRU_PERCPU_HASH,
+    MapKind.LPM_TRIE,
+    MapKind.ARRAY,
+    MapKind.PERCPU_ARRAY,
+    MapKind.DEVMAP,
+    MapKind.DEVMAP_HASH,
+    MapKind.CPUMAP,
+}
+
+
+class Maps(Mapping[str, Map]):
+    """Hold the maps of an object: `maps.blocked` or `maps["blocked"]`."""
+
+    def __init__(self, owner: Object) -> None:
+        self._owner = owner
+        self._made: dict[str, Map] = {}
+
+    def __getitem__(self, name: str) -> Map:
+        found = self._made.get(name)
+        if found is None:
+            specs = self._owner.spec.maps
+            if name not in specs:
+                raise no_such("map", name, specs, owner=self._owner.spec.name)
+            found = self._made[name] = Map(self._owner, specs[name])
+        return found
+
+    def __getattr__(self, name: str) -> Map:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            return super().__setattr__(name, value)
+        raise MapError(f"maps.{name} cannot be replaced; set an entry: maps.{name}[key] = value")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._owner.spec.maps)
+
+    def __len__(self) -> int:
+        return len(self._owner.spec.maps)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._owner.spec.maps]
+
+    def __repr__(self) -> str:
+        return f"<Maps: {', '.join(self)}>"
+
+    def snapshot(self) -> Snapshot:
+        """Take down what every map holds now, for `changes()` or to compare with another object."""
+        data = {n: m for n, m in self.items() if m.kind in _DATA}
+        return Snapshot(
+            {name: found.raw_items() for name, found in data.items()},
+            {name: found._codec for name, found in data.items()},
+        )
+
+    def changes(self, before: Snapshot) -> dict[str, Entries]:
+        """Tell what changed since a snapshot: {map: {key: (old or None, new or None)}}."""
+        return before.changes_to(self.snapshot())
 
 
 class Programs(Mapping[str, Program]):

@@ -12,7 +12,8 @@ from .errors import Error, Failure, PermissionDenied, Unsupported
 from .packets import explain, to_bytes
 
 if TYPE_CHECKING:
-    from .maps import Map, Maps
+    from .maps import Map
+    from .members import Maps
     from .program import Program
     from .run import Run
 

@@ -13,8 +13,8 @@ from ._bpf.libbpf import Opened
 from .checks import Check
 from .errors import CodecError, Error, LoadError, MapError, no_such
 from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose
-from .maps import Map, Maps
-from .members import Globals, Programs
+from .maps import Map
+from .members import Globals, Maps, Programs
 from .mocks import Fakes
 from .program import Program
 from .run import Run, Runs
@@ -63,7 +63,7 @@ class Object:
         self.kind = kind
         self._chosen = choose(spec, program, kind)
         self.values = dict(values or {})
-        self._max_entries = dict(max_entries or {})
+        self._max_entries: dict[str, Any] = dict(max_entries or {})
         self._netns = OwnNetns(netns)
         self._inner: dict[int, Map] = {}  # by the kernel's id
         # By program: what stands at a hook with it, beyond one loading (see carried.py).
