@@ -104,7 +104,7 @@ def test_different_frames_always_have_changes(frame, at, flip):
 def test_every_malformed_frame_can_be_explained():
     sound = malformed.catalogue()[0].frame
 
-    for case in malformed.catalogue()[::7]:
+    for case in malformed.catalogue()[::29]:
         assert explain.changes(sound, case.frame) or sound == case.frame
         assert explain.difference(sound, case.frame)
         assert bytes(eval(explain.expression(case.frame), dict(vars(scapy.all)))) == case.frame

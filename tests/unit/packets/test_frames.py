@@ -203,7 +203,7 @@ def test_no_damage_to_a_frame_makes_it_raise(frame, at, octet):
 
 
 def test_no_malformed_frame_makes_it_raise():
-    for case in malformed.catalogue()[::5]:
+    for case in malformed.catalogue()[::11]:
         repaired = frames.with_right_checksums(case.frame)
         assert frames.bad_checksums(repaired) == [], case.id
         assert len(repaired) == len(case.frame)

@@ -58,7 +58,7 @@ def test_packets_are_sound_by_construction(frame):
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", SOUND.values(), ids=SOUND)
 def test_each_kind_of_packet_is_sound_by_construction(strategy):
-    @settings(max_examples=500)
+    @settings(max_examples=120)
     @given(strategy)
     def is_sound(frame):
         assert len(frame) >= 14
@@ -94,7 +94,9 @@ def test_a_mangled_frame_can_still_be_run(frame):
     ],
 )
 def test_tcp_packets_come_in_every_shape(wanted):
-    assert wanted(plainest(net.tcp_packets(), wanted))
+    generating = settings(max_examples=2000, database=None, phases=[Phase.generate])
+
+    assert wanted(find(net.tcp_packets(), wanted, random=random.Random(1), settings=generating))
 
 
 @pytest.mark.slow
