@@ -26,6 +26,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail a test that would be skipped because this kernel or machine lacks something",
     )
+    group.addoption(
+        "--bpf-update-golden",
+        action="store_true",
+        help="write what runs came to into the golden files that they are compared with",
+    )
 
 
 @pytest.fixture
@@ -55,6 +60,49 @@ def pytest_report_header(config: pytest.Config) -> str:
         return f"{name}: {header.line()}"
     except Exception as e:  # whatever it is, pytest goes on
         return f"{name}: nothing can be run: {e}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Say which test runs: golden files belong to the test that names them."""
+    if "packetrig" not in sys.modules:
+        return (yield)
+    try:
+        from packetrig.testing import golden
+    except Exception:  # what cannot be imported is the test's to hear of, if it uses it
+        return (yield)
+    with golden.running(item):
+        return (yield)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell pytest-xdist's controller what this worker did with golden files."""
+    worker = getattr(session.config, "workeroutput", None)
+    if worker is not None and (golden := _in_use("golden")):
+        found = golden.session(session.config)
+        worker["packetrig_golden"] = [sorted(map(str, s)) for s in (found.used, found.rewritten)]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker of pytest-xdist did with golden files."""
+    if told := getattr(node, "workeroutput", {}).get("packetrig_golden"):
+        from packetrig.testing import golden
+
+        golden.take_over(node.config, *told)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Tell which golden files were written, and which no test compares any more."""
+    golden = _in_use("golden")
+    if golden is None or not config.getoption("--bpf-update-golden"):
+        return
+    terminalreporter.section("packetrig: golden files")
+    is_whole = exitstatus == 0 and not terminalreporter.stats.get("deselected")
+    for line in golden.summary(config, is_whole=is_whole):
+        terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -105,7 +153,7 @@ def pytest_assertrepr_compare(
     config: pytest.Config, op: str, left: object, right: object
 ) -> list[str] | None:
     """Compare runs, frames, records and map entries in their own words."""
-    if op != "==" or not _in_use("renewal"):
+    if op != "==" or not (_in_use("renewal") or _in_use("golden")):
         return None
     from packetrig.testing import comparisons
 

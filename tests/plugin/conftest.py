@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 from scapy.all import Ether as Ether  # once, here: runs in this process would each load it again
 
+import packetrig.packets.written
 import packetrig.testing.comparisons
+import packetrig.testing.golden
 import packetrig.testing.header
 import packetrig.testing.recipes
 import packetrig.testing.reports
-import packetrig.testing.tables  # noqa: F401
+import packetrig.testing.tables
 from packetrig import toolchain
+
+packetrig.packets.written.rebuilt({"Ether": {}})  # loads the rest of scapy, once
 
 SOURCES = Path(__file__).parent / "sources"
 CACHE = toolchain.folder(os.environ)

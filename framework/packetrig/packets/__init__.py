@@ -28,6 +28,7 @@ _SUBMODULES = frozenset(
         "strategies",
         "told",
         "tunnels",
+        "written",
     }
 )
 

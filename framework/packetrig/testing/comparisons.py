@@ -18,6 +18,7 @@ from ..packets import explain as words
 from ..packets._scapy import is_scapy
 from ..run import Run
 from . import renewal
+from .golden import Golden
 
 _AT_MOST = 6
 _WHOLE = pytest.StashKey[str]()
@@ -25,6 +26,8 @@ _WHOLE = pytest.StashKey[str]()
 
 def explain(config: pytest.Config, left: object, right: object) -> list[str] | None:
     """Explain why two values are not equal; None when they are none of ours."""
+    if isinstance(left, Golden) or isinstance(right, Golden):
+        return _golden(config, left, right)
     if isinstance(left, Run) and isinstance(right, Run):
         return _cut(f"{left!r} == {right!r}", _runs(config, left, right))
     if isinstance(left, Run) or isinstance(right, Run):
@@ -40,6 +43,17 @@ def explain(config: pytest.Config, left: object, right: object) -> list[str] | N
     if isinstance(left, Mapping) and isinstance(right, Mapping) and _is_ours(left, right):
         return _cut(f"{_short(left)} == {_short(right)}", list(_mapping("", left, right)))
     return None
+
+
+def _golden(config: pytest.Config, left: object, right: object) -> list[str] | None:
+    seen, golden = (left, right) if isinstance(right, Golden) else (right, left)
+    if not isinstance(golden, Golden) or not isinstance(seen, Run | bytes):
+        return [f"{left!r} == {right!r}", "a golden file equals a Run, or bytes"]
+    data, expected = seen.data if isinstance(seen, Run) else seen, golden.expected().data
+    if data != expected:
+        config.stash[_WHOLE] = words.difference(expected, data, names=("golden", "seen"))
+    lines = _cut(f"{seen!r} == {golden!r}", list(golden.differences(seen)))
+    return [*lines, f"if this is right now: {golden.command}"]
 
 
 def forget(config: pytest.Config) -> None:
