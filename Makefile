@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Each does the set-up it needs by itself (see .ci/setup).
 
 BIN := .venv/bin
-PY := framework tests benchmarks fixtures conftest.py setup.py
+PY := framework progs tests benchmarks fixtures conftest.py setup.py
 C = $(shell find progs benchmarks framework -name '*.[ch]' ! -name _kernel.c)
 C_STYLE := --style=file:progs/.clang-format
 WORKERS ?= 2
@@ -12,7 +12,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gate test test-fast pytest captures bench lint format docs-check lock clean distclean
+.PHONY: help setup gate test test-fast pytest captures finds bench lint format docs-check lock clean distclean
 
 help: ## List the targets
 	@echo 'packetrig: a test-first rig for XDP and TC programs'
@@ -41,6 +41,9 @@ pytest: setup ## The tests alone, none skipped
 captures: ## Record fixtures/pcap again, from real clients and servers
 	@.ci/setup captures
 	@$(BIN)/python fixtures/record.py $(ARGS)
+
+finds: setup ## Prove that each known fault is found, and that no right program is accused (minutes)
+	@$(BIN)/python -m tests.finds $(ARGS)
 
 bench: setup ## Measure the promised figures: a table of targets and what was measured
 	@$(BIN)/python benchmarks/run.py $(ARGS)

@@ -219,7 +219,7 @@ class Again:
         # The maps and sections that the last run of these left otherwise than the first did.
         self.differs: tuple[str, ...] = ()
 
-    def __call__(self, packet: Any = None) -> Run:
+    def __call__(self, packet: Any = None, **how: Any) -> Run:
         owner, program = self._program.owner, self._program
         state = owner.state
         if state.obstacle:
@@ -229,7 +229,8 @@ class Again:
         waiting = {n: list(m.arrived()) for n, m in owner.maps.items() if m.kind in EVENTS}
         state.put_back(self._before, self._after)
         try:
-            other = program.run(self._run.frame if packet is None else packet, **self._given)
+            frame = self._run.frame if packet is None else packet
+            other = program.run(frame, **self._given, **how)
         finally:
             now = state.take()
             self.differs = _differing(self._after, now)

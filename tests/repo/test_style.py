@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "framework" / "packetrig"
-TREES = ("framework", "tests", "benchmarks", "fixtures")
+TREES = ("framework", "progs", "tests", "benchmarks", "fixtures")
 PYTHON = sorted(path for tree in TREES for path in (ROOT / tree).rglob("*.py"))
 MODULES = sorted((ROOT / "framework").rglob("*.py"))
 PROGRAMS = sorted((ROOT / "progs").rglob("*.[ch]"))

@@ -21,6 +21,7 @@ from .builtin import (
     right_checksums_stay_right,
     the_output_parses_as_far_as_the_input,
     the_verdict_is_a_legal_one,
+    what_a_device_summed_up_stays_right,
 )
 from .declared import a_second_pass_changes_nothing, length_changes, only_change
 from .judging import judge, transition
@@ -46,4 +47,5 @@ __all__ = [
     "the_output_parses_as_far_as_the_input",
     "the_verdict_is_a_legal_one",
     "transition",
+    "what_a_device_summed_up_stays_right",
 ]

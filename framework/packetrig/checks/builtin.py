@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputRefused, Unsupported
 from ..packets import frames
 from ..packets.frames import Header
+from ..refusals import SKB_KINDS
 from ..verdicts import CGROUP, FLOW, LWT, NF, SK, TC, XDP, is_legal
 from .rules import Check, check
 
@@ -226,6 +228,27 @@ equal_packets_are_treated_equally = Check(
     name="equal_packets_are_treated_equally",
     applies=_is_repeatable,
 )
+def _is_skb(program: Program) -> bool:
+    return program.kind in SKB_KINDS and not program.owner.state.obstacle
+
+
+def _stale_sum(before: bytes, run: Run, again: Callable[..., Run]) -> None:
+    """Run a rewritten packet once more with the sum that a device made (CHECKSUM_COMPLETE).
+
+    A TC program that writes into the packet has to take the change into skb->csum, or the stack
+    drops the packet. Not checked where the kernel cannot (it needs Linux 6.11).
+    """
+    if run.data == before:
+        return
+    try:
+        again(checksum_complete=True)
+    except (Unsupported, InputRefused):
+        return
+
+
+what_a_device_summed_up_stays_right = Check(
+    _stale_sum, name="what_a_device_summed_up_stays_right", applies=_is_skb
+)
 a_forwarded_packet_loses_one_hop = loses_one_hop()
 a_dropped_packet_grows_no_map = drops_grow_only()
 
@@ -236,4 +259,9 @@ CHEAP = (
     a_forwarded_packet_loses_one_hop,
     the_output_parses_as_far_as_the_input,
 )
-BUILTIN = (*CHEAP, a_dropped_packet_grows_no_map, equal_packets_are_treated_equally)
+BUILTIN = (
+    *CHEAP,
+    a_dropped_packet_grows_no_map,
+    equal_packets_are_treated_equally,
+    what_a_device_summed_up_stays_right,
+)

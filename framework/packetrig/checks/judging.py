@@ -54,10 +54,15 @@ def judge(
         if before is not None:
             given["maps"] = Changes(state, before)
             given["again"] = Again(program, run, before, {"ctx": ctx, "meta": meta})
+        # What needs no further run comes first, a check before the model: it says more.
+        for rule in rules:
+            if "again" not in rule.asks:
+                rule(frame, run, **given)
         if answer is not None and model is not None:
             model.compare(answer, run, given.get("maps", {}))
         for rule in rules:
-            rule(frame, run, **given)
+            if "again" in rule.asks:
+                rule(frame, run, **given)
     return run
 
 

@@ -1,0 +1,1 @@
+"""Proof that faults are found, and that right programs are not accused: `make finds`."""
