@@ -50,19 +50,19 @@ def from_pcap(path: str | os.PathLike[str], *, mangle: Arg[bool] = False) -> Sea
 
     With `mangle` there are mutations near them instead: one thing is wrong with each, as `mangled`
     has it; `mangle=st.booleans()` mixes both. Packets that the capture tool cut short are left out:
-    half a packet is no real traffic.
+    half a packet is no real traffic. The file is read when the first example is drawn.
 
     Raises:
-        CaptureError, NotFound: at once, when the file is not a capture of Ethernet.
+        CaptureError, NotFound: when drawn: the file is not a capture of Ethernet.
         InvalidArgument: when drawn: it holds no whole packet.
     """
-    whole = {
-        record.data
-        for record in pcap.read(path)
-        if not record.is_snapped and len(record.data) >= 14
-    }
 
     def strategy() -> SearchStrategy[bytes]:
+        whole = {
+            record.data
+            for record in pcap.read(path)
+            if not record.is_snapped and len(record.data) >= 14
+        }
         if not whole:
             raise InvalidArgument(f"path={str(path)!r}: the capture holds no whole packet")
         captured = st.sampled_from(sorted(whole, key=lambda frame: (len(frame), frame)))
