@@ -8,8 +8,10 @@ from packetrig import Object
 from packetrig.packets.frames import with_right_checksums
 
 from . import balancing
-from .balancing import BACKENDS, BACKENDS6, MODEL, REWRITTEN, SERVICE, SERVICE6
+from .balancing import BACKENDS, BACKENDS6, FLOWS, REWRITTEN, SERVICE, SERVICE6
+from .reference import model
 
+MODEL = model("tc_egress_balancer")
 OWN, OWN6 = BACKENDS[1], BACKENDS6[11]
 
 
@@ -25,7 +27,7 @@ def set_up(egress: Object) -> None:
 def replies(version: int) -> SearchStrategy[bytes]:
     """Generate what the first backend of a family sends."""
     at, size = (26, 4) if version == 4 else (22, 16)
-    own = MODEL.packed(balancing.mapped(OWN if version == 4 else OWN6))[-size:]
+    own = FLOWS.packed(balancing.mapped(OWN if version == 4 else OWN6))[-size:]
 
     def of_backend(frame: bytes) -> bytes:
         return with_right_checksums(frame[:at] + own + frame[at + size :])

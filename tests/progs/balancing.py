@@ -11,9 +11,10 @@ from hypothesis.strategies import SearchStrategy
 from packetrig import Object
 from packetrig import strategies as net
 
-from .models import model
+from .reference import model
 
 MODEL = model("xdp_balancer")
+FLOWS = model("flows")
 
 SERVICE, SERVICE6 = "192.0.2.80", "2001:db8:80::80"
 CLIENT, CLIENT6 = "198.51.100.7", "2001:db8:7::7"
@@ -120,14 +121,9 @@ def packets() -> SearchStrategy[bytes]:
     return requests(4) | requests(6) | errors()
 
 
-def flow_of(frame: bytes) -> tuple[object, ...]:
-    """Name the backend-relevant flow of a frame, as the model reads it."""
-    return tuple(MODEL.read(frame).flow)
-
-
 def counted(balancer: Object) -> dict[str, int]:
     """Read the reasons that were counted, on all processors, without the zeros."""
-    sums = {reason.name: sum(balancer.maps.reasons[reason]) for reason in MODEL.Reason}
+    sums = {reason.name: sum(balancer.maps.reasons[reason]) for reason in FLOWS.Reason}
     return {reason: count for reason, count in sums.items() if count}
 
 

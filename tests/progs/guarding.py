@@ -8,9 +8,9 @@ from hypothesis.strategies import SearchStrategy
 from packetrig import Object
 from packetrig import strategies as net
 
-from .models import model
+from .reference import model
 
-MODEL = model("xdp_ports")
+MODEL, TC_MODEL = model("xdp_ports"), model("tc_ingress_ports")
 CLOSED, OPEN, OTHER, OF_TCP_ONLY = 22, 80, 8080, 443
 PROTOCOLS = (6, 17, 132)
 
@@ -43,5 +43,5 @@ def packets() -> SearchStrategy[bytes]:
 
 def counted(ports: Object) -> dict[str, int]:
     """Read the reasons that were counted, on all processors, without the zeros."""
-    sums = {reason.name: sum(ports.maps.reasons[reason]) for reason in MODEL.Reason}
+    sums = {reason.name: sum(ports.maps.reasons[reason]) for reason in MODEL.ports.Reason}
     return {reason: count for reason, count in sums.items() if count}

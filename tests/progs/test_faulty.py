@@ -80,7 +80,7 @@ REWRITING_TWINS = {
 # with a twin of theirs, the model says otherwise.
 MODELLED = {
     "tc_egress_balancer": (answering, answering.MODEL.tc_egress_balancer),
-    "tc_ingress_ports": (guarding, guarding.MODEL.tc_ingress_ports),
+    "tc_ingress_ports": (guarding, guarding.TC_MODEL.tc_ingress_ports),
     "xdp_balancer": (balancing, balancing.MODEL.xdp_balancer),
     "xdp_ports": (guarding, guarding.MODEL.xdp_ports),
 }

@@ -19,7 +19,7 @@ from .answering import OWN, OWN6
 from .balancing import (
     CLIENT,
     CLIENT6,
-    MODEL,
+    FLOWS,
     REWRITTEN,
     SERVICE,
     SERVICE6,
@@ -164,7 +164,7 @@ def test_a_backend_is_quoted_what_it_has_sent(balancer, egress, data, version):
     error = data.draw(balancing.too_big(version, st.just(left)))
     run = balancer.run(error)
 
-    at = MODEL.read(error).transport + 8
+    at = FLOWS.read(error).transport + 8
     assert run.verdict is XDP.TX
     assert run.data[at:] == own[14:][: len(run.data) - at]
 
@@ -173,7 +173,7 @@ def test_a_backend_is_quoted_what_it_has_sent(balancer, egress, data, version):
 def test_every_answer_is_what_the_model_says(egress, packet):
     answering.set_up(egress)
 
-    run = egress.judge(packet, model=MODEL.tc_egress_balancer)
+    run = egress.judge(packet, model=answering.MODEL.tc_egress_balancer)
 
     assert run.is_rewritten
     assert run.bad_checksums == []
@@ -183,4 +183,4 @@ def test_every_answer_is_what_the_model_says(egress, packet):
 def test_every_frame_is_what_the_model_says(egress, frame):
     answering.set_up(egress)
 
-    egress.judge(frame, model=MODEL.tc_egress_balancer)
+    egress.judge(frame, model=answering.MODEL.tc_egress_balancer)

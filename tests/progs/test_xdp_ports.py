@@ -23,7 +23,7 @@ from packetrig import strategies as net
 from packetrig.packets.malformed import catalogue
 
 from . import guarding
-from .guarding import CLOSED, MODEL, OPEN, OTHER
+from .guarding import CLOSED, MODEL, OPEN, OTHER, TC_MODEL
 from .test_tc_http import is_taken
 
 ports = packetrig.fixture("progs/xdp_ports.bpf.c")
@@ -198,7 +198,7 @@ def test_every_frame_gets_what_the_model_says(ports, frame):
 def test_every_frame_at_tc_gets_what_the_model_says(tc_ports, frame):
     guarding.set_up(tc_ports)
 
-    tc_ports.judge(frame, model=MODEL.tc_ingress_ports)
+    tc_ports.judge(frame, model=TC_MODEL.tc_ingress_ports)
 
 
 @pytest.mark.slow
