@@ -312,6 +312,7 @@ class Program:
         return bytes(raw)
 
     def _refused(self, error: int, frame: bytes, *, has_context: bool = False) -> Exception:
+        self.last = None  # an earlier answer would be told as this one's
         if error == errno.EBADMSG and self._runner.flags & _CHECKSUM_COMPLETE:
             return Failure(
                 f"{self.name}: skb->csum is stale after the run: it changed bytes that the device "

@@ -323,6 +323,8 @@ def _test_build(
             source=e.source,
             diagnostics=e.diagnostics,
         ) from e
+    if not made.faked:
+        raise Error(f"mocks: {plain.source} was compiled without types: leave -g0 out")
     for name, mock in mocks.items():
         if mock.helper.number in made.helpers:
             raise Error(

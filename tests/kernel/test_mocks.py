@@ -374,6 +374,13 @@ def test_an_object_file_cannot_be_faked(source: Source) -> None:
         packetrig.build(made.path, mocks={"bpf_ktime_get_ns": 0})
 
 
+def test_without_types_nothing_can_be_faked(source: Source) -> None:
+    path = source('SEC("xdp") int now(struct xdp_md *ctx) { return bpf_ktime_get_ns(); }')
+
+    with pytest.raises(Error, match="was compiled without types: leave -g0 out"):
+        packetrig.build(path, mocks={"bpf_ktime_get_ns": 0}, flags=("-g0",))
+
+
 def test_a_fake_that_is_not_there_suggests_those_that_are(limiter):
     with pytest.raises(packetrig.NoSuchName, match="did you mean 'bpf_ktime_get_ns'"):
         limiter.mocks.bpf_ktime_get_n  # noqa: B018

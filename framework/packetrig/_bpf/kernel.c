@@ -606,7 +606,7 @@ static int pr_netns_leave(int home)
 	return leave_netns(home);
 }
 
-/* Loads a program of raw instructions: for probes only. */
+/* Loads a program of raw instructions: for probes, and for what stands at a hook (carried.py). */
 static int pr_prog_load(uint32_t type, uint32_t expected_attach, uint32_t flags, const void *insns,
 			size_t count)
 {
