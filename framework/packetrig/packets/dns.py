@@ -8,6 +8,18 @@ from collections.abc import Sequence
 A, NS, CNAME, MX, TXT, AAAA, OPT, ANY = 1, 2, 5, 15, 16, 28, 41, 255
 QUERY, ANSWER = 0x0100, 0x8180  # recursion wanted; and given
 
+# Names that lie: a pointer to itself, two that point at each other, a label beyond the end, one of
+# a length that is none, no end, a pointer beyond the message, more labels than a name may have.
+LYING_NAMES = (
+    b"\xc0\x0c",
+    b"\xc0\x0e\xc0\x0c",
+    b"\x3fa",
+    b"\x40a",
+    b"\1a\1b",
+    b"\xff\xff",
+    b"\1a" * 130 + b"\0",
+)
+
 _LEAST_TO_POINT_AT = 12  # the header: where the first question's name stands
 
 
@@ -36,14 +48,14 @@ def message(
     answers: Sequence[bytes] = (),
     has_edns: bool = False,
     questions: int = 1,
+    answer_count: int | None = None,
 ) -> bytes:
     """Build a message about one encoded name; `answers` are the data of its records.
 
     The records point back at the question's name, as every server compresses it.
     """
-    header = struct.pack(
-        "!HHHHHH", identification, flags, questions, len(answers), 0, int(has_edns)
-    )
+    count = len(answers) if answer_count is None else answer_count
+    header = struct.pack("!HHHHHH", identification, flags, questions, count, 0, int(has_edns))
     asked = question + struct.pack("!HH", kind, 1)
     pointer = (0xC000 | _LEAST_TO_POINT_AT).to_bytes(2, "big")
     records = b"".join(

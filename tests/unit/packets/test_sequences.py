@@ -198,6 +198,19 @@ def test_only_options_that_are_to_be_copied_are_in_every_fragment():
     assert later[34:38].hex() == "94040000"
 
 
+@pytest.mark.slow
+@settings(max_examples=50)
+@given(net.fragment_sets(net.udp_packets(version=4, vlans=(), payload=st.binary(min_size=64))))
+def test_scapy_puts_fragments_together(pieces):
+    from scapy.layers.inet import IP, defragment
+    from scapy.layers.l2 import Ether
+
+    whole = defragment([Ether(bytes(piece)) for piece in pieces])
+    carried = [piece[14 + 4 * (piece[14] & 15) :] for piece in pieces]
+
+    assert [bytes(each[IP].payload) for each in whole] == [b"".join(carried)]
+
+
 @pytest.mark.parametrize(
     "frame",
     [

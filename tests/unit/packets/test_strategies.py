@@ -9,7 +9,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
-from packetrig.packets import frames, pcap
+from packetrig.packets import explain, frames, pcap
 from packetrig.packets import strategies as net
 
 quick = settings(max_examples=25)
@@ -66,6 +66,66 @@ def test_each_kind_of_packet_is_sound_by_construction(strategy):
         assert frames.bad_checksums(frame) == []
 
     is_sound()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(SOUND.keys() - {"gue", "extensions"}))
+def test_scapy_sees_the_same_headers(kind):  # it knows no GUE, and nothing behind an AH
+    @settings(max_examples=25)
+    @given(SOUND[kind])
+    def is_alike(frame):
+        ours = [header.layer for header in frames.walk(frame)]
+        theirs = [layer.__name__ for layer in explain.dissect(frame).layers()]
+        assert theirs[: len(ours)] == ours
+
+    is_alike()
+
+
+def read_dns(message: bytes) -> int:
+    """Read a message strictly, and count its records; ValueError where it lies."""
+    counts = [int.from_bytes(message[at : at + 2], "big") for at in (4, 6, 8, 10)]
+    at, records = 12, 0
+    for is_question, count in zip((True, False, False, False), counts, strict=True):
+        for _ in range(count):
+            at = after_name(message, at)
+            at += 4 if is_question else 10 + int.from_bytes(message[at + 8 : at + 10], "big")
+            if at > len(message):
+                raise ValueError("a record beyond the end")
+            records += 1
+    if at != len(message):
+        raise ValueError("bytes behind the last record")
+    return records
+
+
+def after_name(message: bytes, at: int) -> int:
+    end, length = 0, 0
+    for _ in range(200):
+        if at >= len(message):
+            raise ValueError("no end")
+        size = message[at]
+        if size == 0:
+            return end or at + 1
+        if size >= 0xC0:
+            end = end or at + 2
+            at = int.from_bytes(message[at : at + 2], "big") & 0x3FFF
+            continue
+        at, length = at + 1 + size, length + 1 + size
+        if size > 63 or length > 254:
+            raise ValueError("a label that is none")
+    raise ValueError("it goes round")
+
+
+@quick
+@given(net.dns_messages())
+def test_dns_messages_tell_the_truth(message):
+    assert read_dns(message) >= 1
+
+
+@quick
+@given(net.dns_messages(is_lying=True) | net.dns_messages(is_lying=True, name="a.example"))
+def test_dns_messages_lie_when_they_are_to(message):
+    with pytest.raises(ValueError):
+        read_dns(message)
 
 
 @settings(max_examples=40)

@@ -67,11 +67,13 @@ def dns_messages(
     is_answer: Arg[bool] = None,
     identification: Arg[int] = None,
     has_edns: Arg[bool] = None,
+    is_lying: Arg[bool] = None,
 ) -> SearchStrategy[bytes]:
     """Generate DNS queries and answers, to be the `payload` of `udp_packets`.
 
     `record` is a number: 1 for A, 28 for AAAA ... Answers point back at the question's name.
-    Shrinks to a query for the address of a.example.
+    With `is_lying` something is wrong with a name (a pointer to itself, a label beyond the end ...)
+    or with a count. Shrinks to a query for the address of a.example.
     """
     arguments = {
         "name": name,
@@ -79,6 +81,7 @@ def dns_messages(
         "is_answer": is_answer,
         "identification": identification,
         "has_edns": has_edns,
+        "is_lying": is_lying,
     }
     return drawn(_payloads.dns, arguments, picks=_payloads.DNS_PICKS)
 

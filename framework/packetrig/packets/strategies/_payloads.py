@@ -73,6 +73,10 @@ def dns(picks: bytes, values: Values) -> bytes:
     name = values.get("name")
     if name is None:
         name = build_dns.name(_NAMES[picks[0] % len(_NAMES)])
+    lies = values.get("is_lying", False)
+    miscounts = lies and ("name" in values or not picks[7] & 3)
+    if lies and not miscounts:
+        name = build_dns.LYING_NAMES[picks[8] % len(build_dns.LYING_NAMES)]
     kind = values.get("record", _RECORDS[picks[1] % len(_RECORDS)])
     is_answer = values.get("is_answer", picks[2] >= 0x80)
     count = 1 + picks[3] % 3 if is_answer else 0
@@ -84,6 +88,8 @@ def dns(picks: bytes, values: Values) -> bytes:
         flags=build_dns.ANSWER if is_answer else build_dns.QUERY,
         answers=[_record(kind, picks[7 + at : 7 + at + size]) for at in range(count)],
         has_edns=values.get("has_edns", picks[6] >= 0x80),
+        questions=0xFFFF if miscounts and not picks[7] & 4 else 1,
+        answer_count=0xFFFF if miscounts and picks[7] & 4 else None,
     )
 
 

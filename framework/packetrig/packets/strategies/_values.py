@@ -239,7 +239,9 @@ _CONVERTERS: dict[str, Callable[[Any], object]] = {
     "labels": _labels,
     "flags": _flags,
     **dict.fromkeys(("dont_fragment", "more_fragments"), bool),
-    **dict.fromkeys(("has_checksum", "is_folded", "is_answer", "has_edns", "mangle"), bool),
+    **dict.fromkeys(
+        ("has_checksum", "is_folded", "is_answer", "has_edns", "is_lying", "mangle"), bool
+    ),
     "extensions": _extensions,
     "options": _options,
     "ip_options": _ip_options,
