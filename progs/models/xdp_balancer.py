@@ -33,10 +33,18 @@ PROBES = 8
 REWRITE = 0
 WORD = 0xFFFFFFFF
 
+ICMPV6_ERRORS = (
+    "ICMPv6DestUnreach",
+    "ICMPv6PacketTooBig",
+    "ICMPv6TimeExceeded",
+    "ICMPv6ParamProblem",
+)
+
 CHECKS = (
     only_change(
         *("Ether.src", "Ether.dst", "IP.dst", "IP.ttl", "IP.chksum", "IPv6.dst", "IPv6.hlim"),
-        *("TCP.chksum", "UDP.chksum", "ICMP.chksum", "ICMPv6.cksum", "Raw.load"),
+        *("TCP.chksum", "UDP.chksum", "ICMP.chksum", "Raw.load"),  # the load: what an error quotes
+        *(f"{error}.cksum" for error in ICMPV6_ERRORS),
         adds=("IP", "IPv6"),
     ),
 )
