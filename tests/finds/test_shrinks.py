@@ -46,6 +46,12 @@ def get(network: craft.Network = V4, payload: bytes = b"GET ", **fields: Any) ->
     return network.frame(craft.tcp(payload, network, **fields), craft.TCP)
 
 
+def sctp(port: int) -> bytes:
+    """Build an empty DATA chunk."""
+    chunk = bytes.fromhex("00030010") + bytes(12)
+    return V4.frame(craft.sctp(chunk, destination_port=port), craft.SCTP)
+
+
 CASES = (
     # TCP options are the fault's condition: the shortest ones stay.
     Case("xdp_http_data_offset_ignored", "xdp_http", net.tcp_packets(), get(options=MSS)),
@@ -106,6 +112,29 @@ CASES = (
         "tc_egress_marker",
         net.udp_packets(),
         (ecn := replace(V4, tos=1)).frame(craft.udp(b"", ecn, destination_port=80), craft.UDP),
+    ),
+    # The port is judged, so the one that is denied is all that is left.
+    Case(
+        "xdp_ports_key_in_host_order",
+        "xdp_ports",
+        net.tcp_packets(destination_port=81),
+        get(payload=b"", destination_port=81),
+    ),
+    Case(
+        "xdp_ports_service_tag_unknown",
+        "xdp_ports",
+        net.tcp_packets(destination_port=81),
+        craft.ethernet(
+            V4.packet(craft.tcp(b"", V4, destination_port=81), craft.TCP), 0x0800, vlans=(0, 0)
+        ),
+    ),
+    Case("xdp_ports_source_port", "xdp_ports", net.sctp_packets(), sctp(80)),
+    Case("xdp_ports_sctp_as_udp", "xdp_ports", net.sctp_packets(destination_port=443), sctp(443)),
+    Case(
+        "xdp_balancer_udp_zero_checksum",
+        "xdp_balancer",
+        net.udp_packets(destination="10.0.0.2", destination_port=7),
+        ROUTED.frame(craft.udp(b"", ROUTED, destination_port=7, checksum=0), craft.UDP),
     ),
 )
 for _name in {name for case in CASES for name in (case.twin, case.base)}:
