@@ -57,12 +57,9 @@ def same(
     told = list(_differences(was, now, verdicts))
     if maps:
         told += _map_differences(was, now)
-    if told:
+    if told or was.data != now.data:
         raise Failure(
-            f"{_name(now)} does not do the same as {_name(was)}\n"
-            f"  frame     {explain.summary(frame)} ({len(frame)} bytes)\n"
-            + "\n".join(told)
-            + f"\n  scapy     {explain.expression(frame)}\n  repeat    {_repeat(was, now)}",
+            lambda: _told(told, was, now),
             check=f"the same as {_name(was)}",
             packet=frame,
             run=now,
@@ -81,12 +78,24 @@ def _name(run: Run) -> str:
     return name if len(owner.programs) == 1 else f"{name}: {run.program.name}"
 
 
+def _told(told: list[str], was: Run, now: Run) -> str:
+    lines = [
+        f"{_name(now)} does not do the same as {_name(was)}",
+        f"  frame     {explain.summary(now.frame)} ({len(now.frame)} bytes)",
+        *told,
+    ]
+    if was.data != now.data:
+        names = (was.program.name, now.program.name)
+        names = names if len(set(names)) == 2 else ("one", "other")
+        lines.append(explain.difference(was.data, now.data, names=names))
+    lines.append(f"  scapy     {explain.expression(now.frame)}")
+    return "\n".join([*lines, f"  repeat    {_repeat(was, now)}"])
+
+
 def _differences(was: Run, now: Run, verdicts: Verdicts | None) -> Iterator[str]:
     wanted = was.verdict if verdicts is None else verdicts.get(was.verdict, was.verdict)
     if now.verdict not in (wanted if isinstance(wanted, tuple) else (wanted,)):
         yield f"  verdict   {was.verdict!r}, and {now.verdict!r}"
-    if was.data != now.data:
-        yield explain.difference(was.data, now.data, names=(was.program.name, now.program.name))
     if was.program.kind != now.program.kind:
         return
     if was.metadata != now.metadata:

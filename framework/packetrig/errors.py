@@ -6,7 +6,7 @@ Every message is one line: what happened, to what, and what to try.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class Error(Exception):
@@ -137,23 +137,30 @@ class Failure(AssertionError):
     """Say that the program under test is wrong. Commands exit with code 1.
 
     `check` names what was violated, `packet` is the frame (bytes), `run` what came out, and
-    `repeat` is the command that shows it again.
+    `repeat` is the command that shows it again. A message that takes long to write may be given
+    as a function: of the hundreds of failures on the way to the smallest packet, one is read.
     """
 
     def __init__(
         self,
-        message: str,
+        message: str | Callable[[], str],
         *,
         check: str = "",
         packet: bytes = b"",
         run: object = None,
         repeat: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(*([message] if isinstance(message, str) else []))
+        self._message = message
         self.check = check
         self.packet = packet
         self.run = run
         self.repeat = repeat
+
+    def __str__(self) -> str:
+        if not isinstance(self._message, str):
+            self._message = self._message()
+        return self._message
 
 
 def no_such(what: str, name: str, names: Iterable[str], *, owner: str = "the object") -> NoSuchName:

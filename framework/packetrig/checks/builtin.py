@@ -228,6 +228,8 @@ equal_packets_are_treated_equally = Check(
     name="equal_packets_are_treated_equally",
     applies=_is_repeatable,
 )
+
+
 def _is_skb(program: Program) -> bool:
     return program.kind in SKB_KINDS and not program.owner.state.obstacle
 

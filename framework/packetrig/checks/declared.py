@@ -22,8 +22,9 @@ def only_change(*fields: str, adds: Collection[str] = (), takes: Collection[str]
     """Make the check that nothing changes but these fields: `only_change("IP.ttl", "IP.chksum")`.
 
     Names are those of `run.changes`: scapy's layers and fields, `IP:2` for the second layer of a
-    name, a layer alone for all of its fields, `"Raw.load"` for what follows the last header,
-    `"length"` for bytes that go or come at the end. Without any, the frame stays as it is.
+    name, `ICMPv6` for each of its messages, a layer alone for all of its fields, `"Raw.load"`
+    for what follows the last header, `"length"` for bytes that go or come at the end. Without any,
+    the frame stays as it is.
 
     Args:
         adds: Layers that may be put in front of what was there, the outermost ones: ("IP",).
@@ -128,8 +129,9 @@ def _mask(headers: tuple[Header, ...], names: tuple[str, ...], size: int) -> byt
     allowed = bytearray(size)
     last = headers[-1].end if headers else 0
     for header in headers:
+        own = {header.name, "ICMPv6" if header.layer.startswith("ICMPv6") else header.name}
         for field in fields_of(header.layer):
-            if header.name in names or f"{header.name}.{field}" in names:
+            if any(name in names or f"{name}.{field}" in names for name in own):
                 _set(allowed, *bits_of(header, field))
     if PAYLOAD in names:
         allowed[last:] = b"\xff" * (size - last)

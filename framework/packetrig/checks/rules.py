@@ -61,9 +61,9 @@ class Check:
 
     def _failure(self, before: bytes, run: Run, why: str) -> Failure:
         told = f": {why}" if why else ""
+        sentence = f"{run.program.name}: {self.name.replace('_', ' ')} does not hold{told}"
         return Failure(
-            f"{run.program.name}: {self.name.replace('_', ' ')} does not hold{told}\n"
-            f"{run.explain()}",
+            lambda: f"{sentence}\n{run.explain()}",
             check=self.name,
             packet=before,
             run=run,

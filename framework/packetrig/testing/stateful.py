@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from hypothesis.strategies import SearchStrategy
@@ -79,6 +80,8 @@ def stateful(
                     deadline=None,
                     stateful_step_count=steps,
                     suppress_health_check=list(HealthCheck),
+                    # Explaining traces every line, and would tell lines of packetrig.
+                    phases=[phase for phase in settings().phases if phase is not Phase.explain],
                 ),
             )
 
@@ -110,6 +113,7 @@ def _packet_rule(
         __tracebackhide__ = True
         self.object.judge(packet, *checks, model=model, without=without)
 
+    judge.__name__ = "packet"
     return rule(packet=packets)(judge)
 
 
@@ -128,7 +132,8 @@ def _update_rules(name: str, update: Update) -> dict[str, Any]:
         found[key] = bytes(found.spec.value_size) if value is None else value
 
     def delete(self: Any, key: Any) -> None:
-        self.object.maps[name].pop(key, None)
+        with suppress(KeyError):  # what is not there need not go
+            del self.object.maps[name][key]
 
     put.__name__, delete.__name__ = f"set_{name}", f"delete_{name}"
     return {
