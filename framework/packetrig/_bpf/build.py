@@ -115,6 +115,9 @@ int pr_prog_load(uint32_t type, uint32_t expected_attach, uint32_t flags,
 struct bpf_link_update_opts;
 int bpf_link_update(int link_fd, int prog_fd, const struct bpf_link_update_opts *);
 int pr_tcx_ingress(int prog_fd, int ifindex);
+struct bpf_link_create_opts;
+int bpf_link_create(int prog_fd, int target_fd, int attach_type,
+                    const struct bpf_link_create_opts *);
 int pr_cell_new(uint32_t size);
 struct pr_prog_info {
     uint32_t type, id, jited, xlated, verified, btf_id;

@@ -8,6 +8,8 @@ or `tc`, nothing is named on the machine, nothing sleeps:
   the length of a with block; `wire.send(packet)` returns what reached the stack behind the
   program, `wire.trace(packet)` also tells what came back and what was counted;
 - `smoke(object, mode, frames)` holds a program on a wire to its own test run;
+- `cgroup()` makes a cgroup: `group.attach(object)` for what meets connect() there, and
+  `group.command(words)` to run something in it;
 - `deliver(object)` gives a program every malformed frame, those over a wire that its test run
   refuses, and says which it could not.
 """
@@ -15,6 +17,7 @@ or `tc`, nothing is named on the machine, nothing sleeps:
 from __future__ import annotations
 
 from .attach import Attached, Mode, Place, attached
+from .cgroup import Cgroup, cgroup
 from .deliver import Delivery, deliver
 from .namespace import Namespace, namespace
 from .smoke import Difference, SmokeReport, smoke
@@ -23,6 +26,7 @@ from .wire import End, Wire
 
 __all__ = [
     "Attached",
+    "Cgroup",
     "Delivery",
     "Difference",
     "End",
@@ -34,6 +38,7 @@ __all__ = [
     "Trip",
     "Wire",
     "attached",
+    "cgroup",
     "deliver",
     "namespace",
     "smoke",
