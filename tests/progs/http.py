@@ -1,13 +1,13 @@
-"""What xdp_http and tc_http promise: a row for each rule, and the decision a second time."""
+"""What xdp_http and tc_http promise: a row for each rule, and what the model says."""
 
 from __future__ import annotations
 
-import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 
+from progs.models import http as model
+from progs.models.headers import MOST_EXTENSIONS as MOST_EXTENSIONS
+from progs.models.http import Reason as Reason
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (
     IPv6,
@@ -26,23 +26,6 @@ LONGEST = "/" + 63 * "x"
 ALLOWED = ("/", "/index.html", LONGEST)
 
 
-class Reason(IntEnum):
-    """Name the reasons as enum http_reason does: they index the map `reasons`."""
-
-    MALFORMED = 0
-    NOT_TCP = 1
-    LATER_FRAGMENT = 2
-    OTHER_PORT = 3
-    NO_REQUEST = 4
-    PATH_CUT = 5
-    ALLOWED = 6
-    REFUSED = 7
-
-    @property
-    def is_dropped(self) -> bool:
-        return self in (Reason.MALFORMED, Reason.PATH_CUT, Reason.REFUSED)
-
-
 def set_up(program: Object) -> None:
     for path in ALLOWED:
         program.maps.allowed[path] = 1
@@ -54,97 +37,10 @@ def counted(program: Object) -> dict[Reason, int]:
     return {reason: count for reason, count in sums.items() if count}
 
 
-# --- the decision, a second time: by slices of what is the packet's own
-
-MOST_EXTENSIONS = 6
-EXTENSIONS = {0: "hop-by-hop", 43: "routing", 44: "fragment", 60: "destination options"}
-
-
-class Malformed(Exception):
-    """A header is cut, or states a length that cannot be true."""
-
-
 def decide(frame: bytes, *, port: int = 80) -> Reason:
-    """Say what the programs should, from the bytes alone."""
-    try:
-        return _decide(frame, port)
-    except Malformed:
-        return Reason.MALFORMED
-
-
-def _decide(frame: bytes, port: int) -> Reason:
-    kind, packet = _ethernet(frame)
-    if kind == 0x0800:
-        protocol, is_later, packet = _ipv4(packet)
-    elif kind == 0x86DD:
-        protocol, is_later, packet = _ipv6(packet)
-    else:
-        return Reason.NOT_TCP
-    if protocol != 6:
-        return Reason.NOT_TCP
-    if is_later:
-        return Reason.LATER_FRAGMENT
-    return _tcp(packet, port)
-
-
-def _ethernet(frame: bytes) -> tuple[int, bytes]:
-    kind, rest = _number(frame, 12), frame[14:]
-    for _ in range(2):
-        if kind in (0x8100, 0x88A8):
-            kind, rest = _number(rest, 2), rest[4:]
-    return kind, rest
-
-
-def _ipv4(packet: bytes) -> tuple[int, bool, bytes]:
-    if len(packet) < 20:
-        raise Malformed
-    size, total = (packet[0] & 15) * 4, _number(packet, 2)
-    if packet[0] >> 4 != 4 or not 20 <= size <= min(total, len(packet)):
-        raise Malformed
-    return packet[9], _number(packet, 6) & 0x1FFF != 0, packet[size:total]
-
-
-def _ipv6(packet: bytes) -> tuple[int, bool, bytes]:
-    if len(packet) < 40 or packet[0] >> 4 != 6:
-        raise Malformed
-    length, kind, rest = _number(packet, 4), packet[6], packet[40:]
-    if length or kind != 0:
-        rest = rest[:length]
-    for _ in range(MOST_EXTENSIONS):
-        if kind not in EXTENSIONS:
-            break
-        if len(rest) < 8:
-            raise Malformed
-        size = 8 if kind == 44 else 8 + rest[1] * 8
-        if len(rest) < size:
-            raise Malformed
-        is_later = kind == 44 and _number(rest, 2) & 0xFFF8 != 0
-        kind, rest = rest[0], rest[size:]
-        if is_later:
-            return kind, True, rest
-    if kind in EXTENSIONS:
-        raise Malformed
-    return kind, False, rest
-
-
-def _tcp(segment: bytes, port: int) -> Reason:
-    if len(segment) < 20 or not 20 <= (segment[12] >> 4) * 4 <= len(segment):
-        raise Malformed
-    if _number(segment, 2) != port:
-        return Reason.OTHER_PORT
-    payload = segment[(segment[12] >> 4) * 4 :]
-    if not payload.startswith(b"GET "):
-        return Reason.NO_REQUEST
-    path = re.match(rb"([^ ?\0]{0,64})[ ?]", payload[4:], re.DOTALL)
-    if path is None:
-        return Reason.PATH_CUT
-    return Reason.ALLOWED if path[1] in {each.encode() for each in ALLOWED} else Reason.REFUSED
-
-
-def _number(data: bytes, offset: int) -> int:
-    if len(data) < offset + 2:
-        raise Malformed
-    return int(struct.unpack_from("!H", data, offset)[0])
+    """Say what the programs should, by the model of both."""
+    allowed = {path.encode() for path in ALLOWED}
+    return model.decide(frame, port=port, is_allowed=allowed.__contains__)
 
 
 # --- a row for each rule
