@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 from hypothesis.strategies import SearchStrategy
 
-from ._values import converted
+from ._values import converted, said
 
 T = TypeVar("T")
 Arg: TypeAlias = T | SearchStrategy[T] | SearchStrategy[T | None] | None
@@ -118,9 +118,9 @@ def _drawable(name: str, strategy: SearchStrategy[Any]) -> SearchStrategy[Any]:
         strategy.validate()
         is_empty = strategy.is_empty
     except InvalidArgument as e:
-        raise InvalidArgument(f"{name}={strategy!r}: {e}") from e
+        raise InvalidArgument(f"{said(name)}={strategy!r}: {e}") from e
     if is_empty:
-        raise InvalidArgument(f"{name}={strategy!r}: there is nothing to draw from it")
+        raise InvalidArgument(f"{said(name)}={strategy!r}: there is nothing to draw from it")
     return strategy
 
 

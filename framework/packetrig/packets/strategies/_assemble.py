@@ -1,6 +1,7 @@
 """Packets out of one draw of random decisions ("picks") and the arguments that were given.
 
-Every byte of the picks has one use, and zero always means the plainest choice.
+Every byte of the picks has one use in a packet (what is inside a tunnel reads them from the other
+end), and zero always means the plainest choice.
 """
 
 from __future__ import annotations

@@ -36,7 +36,12 @@ def converted(name: str, value: object) -> object:
     try:
         return convert(value)
     except (TypeError, ValueError, InputRefused) as e:
-        raise InvalidArgument(f"{_SAID.get(name, name)}={_shown(value)}: {e}") from e
+        raise InvalidArgument(f"{said(name)}={_shown(value)}: {e}") from e
+
+
+def said(name: str) -> str:
+    """Give the argument's name as the user wrote it."""
+    return _SAID.get(name, name)
 
 
 def _shown(value: object) -> str:
@@ -47,7 +52,7 @@ def _shown(value: object) -> str:
 def _number(name: str, value: object, most: int) -> int:
     if isinstance(value, int) and 0 <= value <= most:
         return int(value)
-    raise InvalidArgument(f"{name}={_shown(value)}: it takes an int from 0 to {most}")
+    raise InvalidArgument(f"{said(name)}={_shown(value)}: it takes an int from 0 to {most}")
 
 
 def _version(value: object) -> int:
@@ -223,7 +228,7 @@ _MOST = {
     "vni": 0xFFFFFF,
 }
 # What the user wrote, where two strategies mean different things by one name.
-_SAID = {"fragment_faults": "faults", "http_version": "version", "tunnel_options": "options"}
+_SAID = {"fragment_faults": "faults", "http_version": "version", "packet": "packets"}
 _CONVERTERS: dict[str, Callable[[Any], object]] = {
     "version": _version,
     "variant": _between(0, 3),
