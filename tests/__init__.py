@@ -1,0 +1,1 @@
+"""The project's own tests: a package, so that `progs` is the programs and not tests/progs."""
