@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from .. import files
 from ..errors import CaptureError, InputRefused, NotFound
 from ._linktypes import ETHERNET, advice, link_name
 
@@ -86,31 +86,19 @@ def write(path: str | os.PathLike[str], frames: Iterable[bytes | Record]) -> int
     """Write frames as a pcap file with nanosecond times; give how many.
 
     A record keeps its time and original length; plain frames are a microsecond apart, from 1970
-    on, so that the same frames give the same file. The file appears whole or not at all.
+    on, so that the same frames give the same file. The file appears whole or not at all; a link
+    stays, and a device or FIFO is written straight to.
 
     Raises:
+        Error: the file cannot be written.
         InputRefused: a frame is longer than a capture may hold (256 KiB), or is not bytes.
     """
-    path = Path(path)
     count = 0
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, 0o666 & ~_umask())
-            file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, _MAX_PACKET, ETHERNET))
-            for count, frame in enumerate(frames, 1):
-                file.write(_packed(frame, count))
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with files.writing(path) as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, _MAX_PACKET, ETHERNET))
+        for count, frame in enumerate(frames, 1):
+            file.write(_packed(frame, count))
     return count
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _packed(frame: bytes | Record, number: int) -> bytes:

@@ -226,7 +226,7 @@ def test_what_cannot_be_cut_stays_alone_and_as_it_is(frame):
     assert fragments.split(frame, size=16) == (frame,)
 
 
-@quick
+@settings(max_examples=60)
 @given(net.fragment_sets())
 def test_a_set_of_fragments_is_whole_and_in_order(pieces):
     assert len(pieces) > 1
