@@ -11,10 +11,11 @@ from progs.models.xdp_firewall import xdp_firewall
 from progs.models.xdp_ratelimit import xdp_ratelimit
 
 import packetrig
-from packetrig import XDP, Error, Failure, NoSuchName, Object
+from packetrig import XDP, Error, Failure, InputRefused, NoSuchName, Object
 from packetrig import strategies as net
 
 firewall = packetrig.fixture("progs/xdp_firewall.bpf.c")
+tc_ingress = packetrig.fixture("progs/tc_ingress.bpf.c")
 limiter = packetrig.fixture("progs/xdp_ratelimit.bpf.c", depth=3, period_ns=0)
 
 ADDRESSES = st.sampled_from(["10.0.0.66", "10.0.0.1", "192.0.2.1"])
@@ -107,6 +108,21 @@ def test_a_map_that_there_is_not_is_told_before_the_first_story(firewall: Object
 
     with pytest.raises(NoSuchName, match="did you mean 'blocked'"):
         story(firewall=firewall)
+
+
+@pytest.mark.slow
+def test_a_packet_that_the_kernel_refuses_is_a_step_that_did_not_happen(tc_ingress: Object) -> None:
+    short, whole = bytes(12) + b"\x08\0", bytes(12) + b"\x88\xb5" + bytes(20)
+
+    @packetrig.stateful(packets=st.sampled_from([short, whole]), examples=5)
+    def some(tc_ingress: Object) -> None: ...
+
+    @packetrig.stateful(packets=st.just(short), examples=5)
+    def none(tc_ingress: Object) -> None: ...
+
+    some(tc_ingress=tc_ingress)
+    with pytest.raises(InputRefused, match="no packet was judged: tc_ingress: "):
+        none(tc_ingress=tc_ingress)
 
 
 def test_a_story_without_a_program_is_an_error() -> None:

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from hypothesis.strategies import SearchStrategy
 
 from ..checks import Check
-from ..errors import Error
+from ..errors import Error, InputRefused
 from ..models import Model
 from ..objects import Object
 from ..packets import strategies
@@ -48,6 +48,9 @@ def stateful(
     `object.judge(packet, *checks, model=model)`, an entry is set, an entry is deleted. The story
     that is shown is the shortest that fails, step by step.
 
+    A packet that the kernel does not take is a step that did not happen; InputRefused if none is
+    taken at all.
+
     Args:
         packets: By default frames of every kind.
         updates: For each map the keys that the control plane uses, or (keys, values): strategies,
@@ -61,7 +64,8 @@ def stateful(
 
     def decorate(test: Test) -> Test:
         chosen = packets if packets is not None else strategies.frames()
-        rules = {"packet": _packet_rule(chosen, model, tuple(checks), tuple(without))}
+        seen = _Seen()
+        rules = {"packet": _packet_rule(chosen, seen, model, tuple(checks), tuple(without))}
         for name, update in (updates or {}).items():
             rules |= _update_rules(name, update)
 
@@ -72,6 +76,7 @@ def stateful(
             if not found:
                 raise Error(f"{test.__name__}: it names no fixture of a program")
             _check_maps(found[0], updates or {})
+            seen.clear()
             count = settings.default.max_examples if settings.default else 100
             run_state_machine_as_test(  # it takes a class, and all that it does is to call it
                 cast("Any", functools.partial(_machine(test, rules), found, fixtures)),
@@ -85,10 +90,22 @@ def stateful(
                 ),
             )
 
+            if seen.refusal is not None and not seen.judged:
+                raise InputRefused(f"no packet was judged: {seen.refusal}") from seen.refusal
+
         story.__signature__ = inspect.signature(test)  # type: ignore[attr-defined] # as pytest asks
         return story
 
     return decorate
+
+
+class _Seen:
+    # How many packets the program was given, and why it was not given the last one that it was not.
+    judged = 0
+    refusal: InputRefused | None = None
+
+    def clear(self) -> None:
+        self.judged, self.refusal = 0, None
 
 
 def _machine(test: Test, rules: Mapping[str, Any]) -> Any:
@@ -105,13 +122,19 @@ def _machine(test: Test, rules: Mapping[str, Any]) -> Any:
 
 def _packet_rule(
     packets: SearchStrategy[bytes],
+    seen: _Seen,
     model: Model | None,
     checks: tuple[Check, ...],
     without: tuple[Check | str, ...],
 ) -> Any:
     def judge(self: Any, packet: bytes) -> None:
         __tracebackhide__ = True
-        self.object.judge(packet, *checks, model=model, without=without)
+        try:
+            self.object.judge(packet, *checks, model=model, without=without)
+        except InputRefused as e:  # a step that did not happen
+            seen.refusal = e
+        else:
+            seen.judged += 1
 
     judge.__name__ = "packet"
     return rule(packet=packets)(judge)
