@@ -46,7 +46,8 @@ class Object:
             firewall.maps.blocked["10.0.0.66"] = 0
             assert firewall.run(frame).verdict is XDP.DROP
 
-    It belongs to one thread at a time.
+    Threads may run programs of one object at once: each run is its own. Maps are shared, as they
+    are between the processors of a real machine.
     """
 
     def __init__(
@@ -201,7 +202,10 @@ class Object:
     def reload(self) -> None:
         """Load the object again in place of what is loaded."""
         fresh = self._load()
-        self.loaded.close()
+        if self.is_closed:
+            self.is_closed = False
+        else:
+            self.loaded.close()
         self._drop_inner()
         self.loaded = fresh
         self.mocks.renewed()

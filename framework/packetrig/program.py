@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import errno
 import struct
+import threading
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -76,6 +77,8 @@ class Program:
         self._needs_context = self.kind == "xdp" and _ADJUST_META in owner.spec.helpers_of(name)
         size = layout.size if layout and (self._is_skb or self._needs_context) else 0
         self._out = _room("char[]", OUTPUT_ROOM)
+        # Answers come back through one runner, and other threads run while the kernel works.
+        self._lock = threading.Lock()
         self._runner = ffi.new("struct pr_runner *")
         self._runner.out = ffi.cast("uint8_t *", self._out)
         self._runner.out_capacity = OUTPUT_ROOM
@@ -88,6 +91,7 @@ class Program:
     def renewed(self) -> None:
         """Take over the descriptor of the object's new loading."""
         self._runner.prog_fd = self.owner.loaded.program_fds[self.name]
+        self._most = -1  # where it runs is asked again: the namespace may be another
 
     def _prepare(self) -> None:
         """Find out what frames may be given, and where the program runs; once, at the first run."""
@@ -169,23 +173,24 @@ class Program:
             return self._run_slowly(packet, _Asked(ctx, meta, repeat, checksum_complete))
         runner = self._runner
         self.owner.loaded.is_dirty = True
-        error = _pr_run(runner, packet, size)
-        if error:
-            raise self._refused(-error, packet)
-        retval = runner.retval
-        size = self._context_size
-        self.last = run = _new(
-            Run,
-            (
-                self._verdicts.get(retval, retval),
-                _unpack(self._out, runner.out_size),
-                packet,
-                runner.duration,
-                self,
-                b"",
-                _buffer(runner.ctx_out, size)[:] if size else b"",
-            ),
-        )
+        with self._lock:
+            error = _pr_run(runner, packet, size)
+            if error:
+                raise self._refused(-error, packet)
+            retval = runner.retval
+            size = self._context_size
+            self.last = run = _new(
+                Run,
+                (
+                    self._verdicts.get(retval, retval),
+                    _unpack(self._out, runner.out_size),
+                    packet,
+                    runner.duration,
+                    self,
+                    b"",
+                    _buffer(runner.ctx_out, size)[:] if size else b"",
+                ),
+            )
         return run
 
     def judge(
@@ -234,6 +239,13 @@ class Program:
             self._prepare()
             return self.run(frame, **asked._asdict())
         self._check(len(frame), asked)
+        with self._lock:
+            self.last = run = self._run_as_asked(frame, asked)
+        if self.is_test_build:
+            self.owner.mocks.complain()
+        return run
+
+    def _run_as_asked(self, frame: bytes, asked: _Asked) -> Run:
         meta, repeat = asked.meta, asked.repeat
         raw = self._context(frame, asked.ctx, meta)
         runner = self._runner
@@ -264,13 +276,8 @@ class Program:
         if self.kind == "flow_dissector":
             # What comes out is not a frame: it is struct bpf_flow_keys.
             verdict = self._verdict(runner.retval)
-            run = Run(verdict, frame, frame, runner.duration, self, b"", out)
-        else:
-            run = made(self, runner.retval, out, frame, runner.duration, context)
-        self.last = run
-        if self.is_test_build:
-            self.owner.mocks.complain()
-        return run
+            return Run(verdict, frame, frame, runner.duration, self, b"", out)
+        return made(self, runner.retval, out, frame, runner.duration, context)
 
     def _check(self, size: int, asked: _Asked) -> None:
         """Say why a run that is asked for cannot be, before the kernel is asked."""
@@ -354,9 +361,10 @@ class Program:
         for first in range(0, len(given), _BATCH):
             last = min(first + _BATCH, len(given))
             block = b"".join(given[first:last])
-            error = lib.pr_run_many(
-                self._runner, batch, block, at, first, last, least, most, linear
-            )
+            with self._lock:
+                error = lib.pr_run_many(
+                    self._runner, batch, block, at, first, last, least, most, linear
+                )
             if error:
                 raise self._refused_in_batch(-error, given, batch.done)
         self.last = runs

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ._bpf import CAP_PERFMON, is_capable
 from ._bpf.btf import line_info
 from ._bpf.kinds import ARRAYS, OF_MAPS, MapKind
-from .errors import LoadError, VerifierError
+from .errors import LoadError, PermissionDenied, VerifierError
 from .spec import MapSpec, Spec
 
 _BEGIN = re.compile(
@@ -26,6 +27,9 @@ _COUNTED = re.compile(
 )
 _STACK = re.compile(r"stack depth ([\d+]+)")
 _NOISE = ("processed ", "verification time", "stack depth", "arg#")
+
+# Refused without CAP_PERFMON alone: arithmetic that could tell where the kernel's memory is.
+_LEFT_TO_PERFMON = re.compile(r"prohibited|leaks addr|back-edge")
 
 # What the commonest refusals mean, in words that say what to change.
 _ADVICE = (
@@ -79,7 +83,7 @@ class Step:
     instructions: tuple[str, ...]
 
 
-def refused(spec: Spec, error: LoadError) -> LoadError:
+def refused(spec: Spec, error: LoadError) -> LoadError | PermissionDenied:
     """Turn libbpf's account of a failed load into a VerifierError, where the verifier spoke."""
     found = _BEGIN.search(error.log)
     if found is None:
@@ -92,6 +96,12 @@ def refused(spec: Spec, error: LoadError) -> LoadError:
     name, log = found.groups()
     if not _verifier_lines(log):
         return error
+    if _LEFT_TO_PERFMON.search(log) and not is_capable(CAP_PERFMON):
+        return PermissionDenied(
+            f"{name}: the verifier leaves this to CAP_PERFMON, which this process lacks: "
+            f"{summarise(log)}; run it as root or grant CAP_PERFMON",
+            capability="CAP_PERFMON",
+        )
     summary = summarise(log)
     steps = list(_steps(log, spec, name))
     place = ""

@@ -350,3 +350,45 @@ def test_loading_many_times_leaks_no_descriptor(source: Write) -> None:
             rig.reload()
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_what_the_verifier_leaves_to_perfmon_is_no_fault_of_the_program(source: Write) -> None:
+    path = source(
+        """
+        SEC("xdp") int subtracts(struct xdp_md *ctx)
+        {
+            void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+            return end - data > 20 ? XDP_DROP : XDP_PASS;
+        }
+        """
+    )
+    code = (
+        "import packetrig, sys\n"
+        f"try:\n    packetrig.build({str(path)!r}).load()\n"
+        "except packetrig.PermissionDenied as e:\n    sys.exit(f'{e.capability}: {e}')\n"
+    )
+    sets = [f"--{which}-{what}" for which, what in (("bounding", "set"), ("inh", "caps"))]
+    done = subprocess.run(
+        ["setpriv", *(f"{each}=-perfmon,-sys_admin" for each in sets), sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("CAP_PERFMON: subtracts: the verifier refuses it to a process")
+    with packetrig.build(path).load() as rig:
+        assert rig.run(FRAME).verdict is XDP.DROP
+
+
+def test_a_closed_object_can_be_loaded_again(load: Load) -> None:
+    rig = load(
+        'SEC("tc") int clones(struct __sk_buff *skb) { return bpf_clone_redirect(skb, 1, 0); }'
+    )
+    assert int(rig.run(FRAME).verdict) == 0
+    rig.close()
+
+    rig.reload()
+
+    assert not rig.is_closed
+    assert int(rig.run(FRAME).verdict) == 0

@@ -45,19 +45,30 @@ def messages() -> str:
     return str(text)
 
 
-def capability_missing() -> str:
-    """Name the first capability that loading network programs needs and this process lacks."""
+CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 12, 21, 38, 39
+
+
+def _capabilities() -> int:
+    """Return the effective capabilities as a bit mask; all of them where they cannot be read."""
     try:
         rows = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         line = next(row for row in rows if row.startswith("CapEff"))
     except (OSError, StopIteration):
-        return ""
-    have = int(line.split()[1], 16)
-    # CAP_SYS_ADMIN (21) contains the other two, CAP_NET_ADMIN is 12, CAP_BPF 39.
-    if have & (1 << 21):
-        return "" if have & (1 << 12) else "CAP_NET_ADMIN"
-    wanted = (("CAP_BPF", 39), ("CAP_NET_ADMIN", 12))
-    return next((name for name, bit in wanted if not have & (1 << bit)), "")
+        return -1
+    return int(line.split()[1], 16)
+
+
+def is_capable(capability: int) -> bool:
+    """Tell whether this process has a capability of bpf(2); CAP_SYS_ADMIN contains most of them."""
+    have = _capabilities()
+    stands_for = CAP_NET_ADMIN if capability == CAP_NET_ADMIN else CAP_SYS_ADMIN
+    return bool(have & (1 << capability | 1 << stands_for))
+
+
+def capability_missing() -> str:
+    """Name the first capability that loading network programs needs and this process lacks."""
+    wanted = (("CAP_BPF", CAP_BPF), ("CAP_NET_ADMIN", CAP_NET_ADMIN))
+    return next((name for name, capability in wanted if not is_capable(capability)), "")
 
 
 def denied(what: str) -> PermissionDenied:

@@ -71,6 +71,11 @@ def fixture(
 
     def recipe(request: pytest.FixtureRequest) -> Iterator[Object]:
         __tracebackhide__ = True
+        if not hasattr(request, "config"):  # it is the instance of a class
+            raise Error(
+                f"packetrig.fixture({str(source)!r}) stands in a class: put it at the top of the "
+                "module; methods take it by name as functions do"
+            )
         config = request.config
         root = config.rootpath
         try:

@@ -26,7 +26,9 @@ def renew(config: pytest.Config) -> None:
     for found in live(config):
         for program in found.programs.values():
             program.last = None
-        if not found.is_closed:  # a test did it; who uses it now is told so by the object
+        if found.is_closed:  # a test did it, and that is state as well
+            found.reload()
+        else:
             found.renew()
 
 

@@ -39,6 +39,8 @@ _PACKAGES = (("bpf/", "libbpf-dev"), ("linux/", "linux-libc-dev"), ("asm/", "lin
 _ERROR = re.compile(
     r"^(?P<file>.+?):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>.*)$", re.MULTILINE
 )
+# What stops clang and is no fault of the source.
+_MACHINE = re.compile(r"No space left on device|Disk quota exceeded|Read-only file system")
 _ERROR_ANYWHERE = re.compile(r"\berror: (?P<text>.*)$", re.MULTILINE)
 
 
@@ -187,6 +189,9 @@ class _Job:
                 f"{self.clang.path} cannot compile for BPF; install another (apt-get install "
                 "clang-19), CLANG= names it"
             )
+        if full := _MACHINE.search(stderr):
+            # Nothing is wrong with the source.
+            return Error(f"{self.given}: clang could not write what it made: {full[0]}")
         if found := _ERROR.search(diagnostics):
             text = f"{found['text']}{_package_of(found['text'])}"
             what = f"clang refused it: {text} ({found['file']}:{found['line']})"
