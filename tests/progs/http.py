@@ -210,3 +210,15 @@ def lengths_crossed() -> Iterator[bytes]:
             frame[14] = 0x40 | ihl
             frame[14 + max(ihl, 5) * 4 + 12] = offset << 4
             yield bytes(frame)
+
+
+def filled(request: bytes, *, version: int, most: int) -> list[bytes]:
+    """Build a request in a frame of every size up to `most`: more and more payload behind it."""
+    packet = bytes(ETHER / (V4 if version == 4 else V6) / web(request))
+    # IPv4 states the length from its header on, IPv6 what comes behind its header.
+    at, headers = (16, 14) if version == 4 else (18, 54)
+    frames = []
+    for size in range(len(packet), most + 1):
+        length = (size - headers).to_bytes(2, "big")
+        frames.append(packet[:at] + length + packet[at + 2 :] + bytes(size - len(packet)))
+    return frames

@@ -65,6 +65,25 @@ def test_a_request_behind_long_headers_is_still_seen(tc_http):
     assert tc_http.run(packet).verdict is TC.SHOT
 
 
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize(
+    "request_line, verdict",
+    [(http.SECRET, TC.SHOT), (http.INDEX, TC.OK)],
+    ids=["refused", "allowed"],
+)
+def test_a_request_in_a_frame_of_any_size_is_decided_as_in_any_other(
+    tc_http, version, request_line, verdict
+):
+    http.set_up(tc_http)
+    frames = http.filled(request_line, version=version, most=3520)
+
+    verdicts = tc_http.run_many(frames).verdicts
+
+    wrong = {len(f): seen for f, seen in zip(frames, verdicts, strict=True) if seen is not verdict}
+    assert max(map(len, frames)) >= 1514
+    assert wrong == {}
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_cut_anywhere_it_decides_as_xdp_does(
     tc_http: Object, xdp_http: Object, row: http.Row

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import packetrig
-from packetrig import XDP, Object
+from packetrig import XDP, Object, refusals
 from packetrig import strategies as net
 from packetrig.packets.malformed import catalogue
 
@@ -66,6 +66,25 @@ def test_each_ihl_with_each_data_offset(xdp_http):
 
     assert len(frames) == 256
     assert verdicts == [expected(http.decide(frame)) for frame in frames]
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize(
+    "request_line, verdict",
+    [(http.SECRET, XDP.DROP), (http.INDEX, XDP.PASS)],
+    ids=["refused", "allowed"],
+)
+def test_a_request_in_a_frame_of_any_size_is_decided_as_in_any_other(
+    xdp_http, version, request_line, verdict
+):
+    http.set_up(xdp_http)
+    frames = http.filled(request_line, version=version, most=refusals.limits().xdp_linear)
+
+    verdicts = xdp_http.run_many(frames).verdicts
+
+    wrong = {len(f): seen for f, seen in zip(frames, verdicts, strict=True) if seen is not verdict}
+    assert max(map(len, frames)) >= 1514
+    assert wrong == {}
 
 
 @pytest.mark.parametrize("row", http.ROWS, ids=lambda row: row.name)
