@@ -128,6 +128,34 @@ def test_a_prefix_of_any_length_drops_its_ends_and_nothing_beside(firewall, leng
             assert firewall.run(Ether() / IP(src=str(address)) / UDP()).verdict is XDP.PASS
 
 
+@pytest.mark.parametrize("length", range(129))
+def test_an_ipv6_prefix_of_any_length_drops_its_ends_and_nothing_beside(firewall, length):
+    # The sibling differs in the last bit of the prefix alone.
+    network = ipaddress.ip_network(f"2001:db8:bad:5555:aaaa:5555:aaaa:5555/{length}", strict=False)
+    firewall.maps.prefixes6[str(network)] = 0
+    ends = int(network[0]), int(network[-1])
+    sibling = ends[0] ^ (1 << (128 - length)) if length else -1
+    beside = ends[0] - 1, ends[1] + 1, sibling
+
+    assert {judged6(firewall, number) for number in ends} == {XDP.DROP}
+    within = [number for number in beside if 0 <= number < 1 << 128]
+    assert {judged6(firewall, number) for number in within} <= {XDP.PASS}
+    assert sum(firewall.maps.drops[0]) == len(ends)
+
+
+def judged6(firewall, number):
+    return firewall.run(Ether() / IPv6(src=str(ipaddress.IPv6Address(number))) / UDP()).verdict
+
+
+def test_the_sibling_of_an_address_in_a_prefix_is_another_address(firewall):
+    firewall.maps.prefixes["198.51.100.6/32"] = 0
+    firewall.maps.prefixes6["2001:db8::6/128"] = 0
+
+    for last, verdict in (("6", XDP.DROP), ("7", XDP.PASS)):
+        assert firewall.run(Ether() / IP(src=f"198.51.100.{last}") / UDP()).verdict is verdict
+        assert firewall.run(Ether() / IPv6(src=f"2001:db8::{last}") / UDP()).verdict is verdict
+
+
 @given(
     packet=net.ipv4_packets(source=st.sampled_from([BAD, GOOD])),
     listed=st.sets(st.sampled_from([BAD, GOOD])),
