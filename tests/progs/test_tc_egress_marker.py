@@ -110,6 +110,24 @@ def test_every_marked_packet_is_right(marker, packet):
 
 
 @given(packet=marking.packets())
+def test_the_sum_that_a_device_made_of_the_packet_stays_right(marker, packet):
+    marking.set_up(marker)
+
+    run = marker.run(packet, checksum_complete=True)
+
+    assert marking.traffic_class(run.data) >> 2 == DSCP
+
+
+@pytest.mark.parametrize("dscp", range(64))
+def test_each_dscp_reaches_the_sum_of_the_device(marker, dscp):
+    marker.maps.ports[PORT] = {"dscp": dscp, "mark": 1}
+
+    for traffic_class in (0, 0xFF):
+        run = marker.run(E / IPv6(tc=traffic_class) / UDP(dport=PORT), checksum_complete=True)
+        assert marking.traffic_class(run.data) >> 2 == dscp
+
+
+@given(packet=marking.packets())
 def test_marking_twice_is_marking_once(marker, packet):
     marking.set_up(marker)
     once = marker.run(packet)

@@ -72,6 +72,31 @@ def test_the_last_token_is_reported(limiter):
     assert event.depth == 3
 
 
+def test_a_bucket_is_reported_once_however_much_is_dropped(limiter):
+    for _ in range(3 + 5):
+        limiter.run(FROM_BAD)
+        limiter.run(FROM_GOOD)
+
+    assert sum(limiter.maps.drops[0]) == 10
+    assert [event.source for event in limiter.maps.events.read()] == [BAD, GOOD]
+
+
+def test_a_bucket_that_was_never_full_is_not_reported(limiter):
+    limiter.maps.routes["10.0.0.0/8"] = 0
+
+    assert limiter.run(FROM_BAD).verdict is XDP.DROP
+    assert list(limiter.maps.events.read()) == []
+
+
+def test_a_bucket_that_runs_empty_again_is_reported_again(limiter):
+    for _ in range(2):
+        limiter.maps.buckets[BAD] = {"tokens": 1, "refilled_ns": 0}
+        for _ in range(3):
+            limiter.run(FROM_BAD)
+
+    assert len(list(limiter.maps.events.read())) == 2
+
+
 def test_tokens_are_earned_up_to_the_depth(generous):
     generous.maps.buckets[BAD] = {"tokens": 0, "refilled_ns": 0}
 

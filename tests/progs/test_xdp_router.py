@@ -117,6 +117,40 @@ def test_packets_of_a_flow_are_counted_together(router):
     assert [count.packets for count in router.maps.flows.values()] == [3]
 
 
+@pytest.mark.parametrize(
+    "at, values",
+    [
+        (15, range(256)),
+        (18, range(256)),
+        (19, range(256)),
+        (20, (0x00, 0x40, 0x80, 0xC0)),
+        (22, range(2, 256)),
+        (24, range(256)),
+        (25, range(256)),
+    ],
+    ids=["tos", "high id", "low id", "flags", "ttl", "high checksum", "low checksum"],
+)
+def test_a_flow_is_counted_whatever_stands_in_the_rest_of_the_header(router, at, values):
+    routing.set_up(router)
+    frame = bytes(FORWARDED)
+
+    router.run_many([frame[:at] + bytes((value,)) + frame[at + 1 :] for value in values])
+
+    assert [count.packets for count in router.maps.flows.values()] == [len(values)]
+
+
+@given(packet=routing.packets())
+def test_every_forwarded_packet_is_counted_once(router, packet):
+    routing.set_up(router)
+
+    router.run(packet)
+
+    ((flow, count),) = router.maps.flows.items()
+    assert count.packets == 1
+    assert (flow.source.to_bytes(4, "big"), flow.destination) == (packet[26:30], "10.0.0.7")
+    assert flow.protocol == packet[23]
+
+
 @given(packet=routing.packets())
 def test_every_forwarded_packet_is_right(router, packet):
     routing.set_up(router)
