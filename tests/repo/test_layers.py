@@ -15,7 +15,7 @@ SOURCES = ROOT / "framework"
 # of this table), never its own line: those are siblings. A package counts as one module.
 LAYERS = """
 0  errors
-0  verdicts
+0  verdicts files
 1  _bpf packets toolchain
 2  mocks
 2  spec refusals

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import files
 from ..errors import CompileError, Error
 from ..spec import Spec, build
 from .outcome import Answer, Candidate, Outcome, Reason
@@ -68,15 +67,7 @@ def prepare(
 
 def _ship(data: bytes, path: Path) -> Path:
     # Whole or not at all: somebody may be about to attach the file that was there.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as e:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise Error(f"{path}: the object cannot be written: {e.strerror or e}") from e
+    files.write(path, data)
     return path
 
 

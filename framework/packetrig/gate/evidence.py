@@ -6,9 +6,7 @@ bytes.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from .._bpf import lib
 from ..errors import Error
 from ..toolchain import find_clang
@@ -115,14 +114,4 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         Error: The file cannot be written.
     """
-    if path.is_dir():
-        raise Error(f"{path}: is a folder; name a file")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as e:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise Error(f"{path}: cannot be written: {(e.strerror or str(e)).lower()}") from e
+    files.write(path, text.encode())

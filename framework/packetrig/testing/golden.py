@@ -9,7 +9,6 @@ is fields. It can be edited: it is the fields that the frame is built from.
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from .. import packets
+from .. import files, packets
 from ..errors import Error, InputRefused, NoSuchName, NotFound
 from ..packets import explain as words
 from ..packets import written
@@ -138,10 +137,7 @@ class Golden:
         try:
             if self.path.exists() and self.path.read_text(encoding="utf-8") == text:
                 return
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(self.path)
+            files.write(self.path, text.encode())
         except (OSError, UnicodeDecodeError) as e:
             raise Error(f"{self.shown}: cannot be written: {e}") from e
         self.session.rewritten.add(self.path)
