@@ -19,9 +19,11 @@ from packetrig.cli import console
 from packetrig.cli.main import COMMANDS, Exit
 from packetrig.errors import Failure
 
-from .given import GOOD, Ended
+from .given import GOOD, SOURCES, Ended
 
 Command = Callable[..., Ended]
+
+MIX = str(SOURCES / "xdp_mix.bpf.c")
 
 HEAVY = {"rich", "scapy", "pydantic", "hypothesis", "pyroute2", "packetrig._bpf"}
 HELP = f"""
@@ -220,3 +222,19 @@ def test_colours_are_for_terminals_only(place: Path) -> None:
     assert (code, b"\x1b[32mPASS" in shown) == (0, True)
     with started(*words, env=environment) as piped:
         assert "\x1b" not in piped.communicate()[0]
+
+
+@pytest.mark.parametrize("words", [["run", "--frame", GOOD.hex(), MIX], ["--help"]])
+def test_a_full_disk_behind_stdout_is_one_line_and_exit_2(words: list[str]) -> None:
+    code = "import sys; from packetrig.cli import main; sys.exit(main())"
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert ended.returncode == Exit.UNDECIDED
+    assert ended.stderr == "packetrig: stdout: cannot be written: no space left on device\n"

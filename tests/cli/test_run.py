@@ -231,3 +231,27 @@ def test_verbose_tells_all_that_clang_or_the_verifier_said(packetrig: Command, p
     assert "<-- refused here" in verifier.err
     assert "return eth->h_proto ? XDP_PASS : XDP_DROP;" in verifier.err
     assert (clang.code, verifier.code) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("out", "error"),
+    [
+        ("none/x.pcap", "none/x.pcap: cannot be written: there is no folder "),
+        ("progs", "progs: is a folder; name a file"),
+        ("state.toml/x.pcap", "state.toml/x.pcap: cannot be written: "),
+    ],
+)
+def test_where_nothing_can_be_written_nothing_is_run(
+    packetrig: Command, out: str, error: str
+) -> None:
+    ended = packetrig("run", MIX, "--frame", GOOD.hex(), "--out", out)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"packetrig: {error}")
+    assert ended.err.count("\n") == 1
+
+
+def test_a_capture_that_cannot_be_read_leaves_nothing_on_stdout(packetrig: Command) -> None:
+    ended = packetrig("run", MIX, "--pcap", "raw.pcap")
+
+    assert (ended.code, ended.out) == (2, "")

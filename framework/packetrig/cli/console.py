@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -50,14 +51,19 @@ def document(value: Any) -> None:
     print(json.dumps(value, indent=1, sort_keys=True))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: str = "") -> None:
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: str = "", title: str = ""
+) -> None:
     """Print a table: plain aligned text in a pipe, rich's on a terminal.
 
-    `right` names the columns that are set to the right, with spaces between.
+    `right` names the columns that are set to the right, with spaces between. `title` is a line
+    above it, which is not printed when there is no first row because of an error.
     """
     texts = ([_clean(str(cell), sys.stdout) for cell in row] for row in rows)
     block = list(itertools.islice(texts, _BLOCK))
     following = list(itertools.islice(texts, 1))
+    if title:
+        say(title)
     if sys.stdout.isatty() and not following:
         _rich_table(columns, block, right.split())
         return
@@ -70,6 +76,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: st
             say(_aligned(row, widths, is_right))
         block = [*following, *itertools.islice(texts, _BLOCK)]
         following = []
+
+
+def what_broke(e: OSError) -> str:
+    """Say which output could not be written, if that is what happened: the disk is full, mostly."""
+    if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        return ""
+    return f"{e.filename or 'stdout'}: cannot be written: {(e.strerror or str(e)).lower()}"
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int], is_right: Sequence[bool]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from .. import gate
+from .. import files, gate
 from ..errors import Error
 from . import console
 from .main import Exit
@@ -60,6 +61,8 @@ def command(
     rules = gate.read(policy)
     if evidence and evidence.endswith(".json") and len(given) > 1:
         raise Error(f"--evidence {evidence}: one file for {len(given)} objects; name a folder")
+    for path in _written(evidence, junit):
+        files.check(path, makes_folders=True)
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     judged: list[gate.Judged] = []
     with console.progress() as show:
@@ -83,6 +86,14 @@ def command(
     else:
         _show(judged, policy, evidence)
     return _EXITS[decision]
+
+
+def _written(evidence: str | None, junit: str | None) -> Iterator[Path]:
+    if junit:
+        yield Path(junit)
+    if evidence:
+        is_file = evidence.endswith(".json") and not Path(evidence).is_dir()
+        yield Path(evidence) if is_file else Path(evidence, "NAME.json")
 
 
 def _show(judged: list[gate.Judged], policy: str, evidence: str | None) -> None:

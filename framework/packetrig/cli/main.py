@@ -71,11 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         # Not packetrig.main(): click exits with 1, which here means refused, when a pipe is closed.
-        with packetrig.make_context("packetrig", words) as context:
-            code = packetrig.invoke(context)
+        try:
+            with packetrig.make_context("packetrig", words) as context:
+                code = packetrig.invoke(context)
+        except click.exceptions.Exit as e:  # --help, --version
+            code = e.exit_code
         sys.stdout.flush()
-    except click.exceptions.Exit as e:  # --help, --version
-        return e.exit_code
     except BrokenPipeError:
         console.close_quietly()
         return Exit.BROKEN_PIPE
@@ -96,7 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _explain(e)
         return Exit.UNDECIDED
     except Exception as e:  # the last resort: a fault of ours must not look like a verdict
-        _explain(InternalError(f"{type(e).__name__}: {e}"))
+        broken = console.what_broke(e) if isinstance(e, OSError) else ""
+        if broken:
+            console.close_quietly()
+        _explain(Error(broken) if broken else InternalError(f"{type(e).__name__}: {e}"))
         return Exit.UNDECIDED
     return code if isinstance(code, int) else Exit.HELD
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .. import packets
+from .. import files, packets
 from ..errors import Error
 from ..objects import Object
 from ..packets import pcap
@@ -130,6 +130,8 @@ def command(
     counted as tested.
     """
     given = inputs.records(captures, frames)
+    if out:
+        files.check(out)
     state = Setup.read(setup) if setup else Setup()
     values = inputs.values(settings)
     with inputs.load(
@@ -185,11 +187,11 @@ def _show_table(
 ) -> None:
     wanted = (e for e in tally.watched(events) if other is None or e.differs)
     shown = _Limited(wanted, limit)
-    console.say(_heading(program, other))
     console.table(
         ["number", "time", "packet", "verdict", "differs in" if other else "change"],
         _rows(shown, tally, is_compared=other is not None),
         right="number time",
+        title=_heading(program, other),
     )
     console.say()
     if shown.left_out:
