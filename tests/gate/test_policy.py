@@ -21,6 +21,7 @@ max-states = 100
 max-stack = 256
 [tests]
 paths = ["tests"]
+min-tests = 5
 max-skipped = 0
 [replay]
 pcap = ["fixtures/pcap/*.pcap"]
@@ -44,6 +45,7 @@ def test_every_key_is_read(file: Path) -> None:
     rules = gate.read(file).rules
 
     assert rules.verifier and rules.verifier.max_instructions == 4096
+    assert rules.tests and (rules.tests.min_tests, rules.tests.max_skipped) == (5, 0)
     assert rules.replay and rules.replay.against == "deployed/{object}.o"
     assert rules.live and rules.live.traffic is False
 
@@ -91,7 +93,12 @@ def test_the_project_s_own_policy_is_one() -> None:
         ("version = 1\n[verifier]\nmax-stack = 1.5", "[verifier] max-stack", "a number of bytes"),
         ("version = 1\n[tests]\npaths = []", "[tests] paths", "a list of at least one text"),
         ("version = 1\n[tests]\npaths = 'tests'", "[tests] paths", "a list of at least one text"),
-        ("version = 1\n[tests]\npath = ['tests']", "[tests] path", "paths, max-skipped"),
+        ("version = 1\n[tests]\npath = ['tests']", "[tests] path", "paths, min-tests, max-skipped"),
+        (
+            "version = 1\n[tests]\npaths = ['t']\nmin-tests = 0",
+            "[tests] min-tests",
+            "a whole number from 1",
+        ),
         (
             "version = 1\n[tests]\npaths = ['t']\nmax-skipped = true",
             "[tests] max-skipped",

@@ -196,9 +196,14 @@ def a_test(name: str, outcome: str, *objects: str, sources: tuple[Path, ...] = (
     return suite.Tested(f"t.py::{name}", frozenset(objects), paths, outcome, f"why {name}")
 
 
-def judged(*tests: suite.Tested, max_skipped: int | None = None) -> tuple[Answer, str, list[str]]:
+def judged(
+    *tests: suite.Tested, max_skipped: int | None = None, min_tests: int = 1
+) -> tuple[Answer, str, list[str]]:
     outcome = suite.judge(
-        candidate(), suite.Suite(tests, "pytest t.py", 7), max_skipped=max_skipped
+        candidate(),
+        suite.Suite(tests, "pytest t.py", 7),
+        max_skipped=max_skipped,
+        min_tests=min_tests,
     )
     return outcome.answer, outcome.shown, [reason.text for reason in outcome.reasons]
 
@@ -220,6 +225,29 @@ def test_an_object_that_no_test_used_is_refused(digest: str) -> None:
 
     assert (answer, shown) == (Answer.REFUSED, "none used it")
     assert reasons[0].startswith(f"no test used this object (sha256 {digest[:12]}...)")
+
+
+@pytest.mark.parametrize(
+    ("passed", "found"),
+    [
+        (2, (Answer.HELD, "2 passed", [])),
+        (
+            1,
+            (
+                Answer.REFUSED,
+                "1 of 2",
+                ["tests that used this object and passed: 1; min-tests is 2"],
+            ),
+        ),
+    ],
+)
+def test_fewer_passed_tests_than_min_tests_refuse(
+    digest: str, passed: int, found: tuple[Answer, str, list[str]]
+) -> None:
+    tests = [a_test(str(n), "passed", digest) for n in range(passed)]
+    others = a_test("skipped", "skipped", digest), a_test("other", "passed", "ab")
+
+    assert judged(*tests, *others, min_tests=2) == found
 
 
 def test_no_test_at_all_refuses() -> None:

@@ -16,7 +16,7 @@ from . import captures, rules, suite
 from .candidates import check_names, prepare
 from .captures import Capture
 from .outcome import RULES, Answer, Candidate, Judged, Outcome, Reason
-from .policy import Policy
+from .policy import Policy, Tests
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _judge_one(
         outcomes.append(loaded)
     if programs:
         if wanted.tests and told is not None:
-            outcomes.append(_tested(candidate, told, wanted.tests.max_skipped))
+            outcomes.append(_tested(candidate, told, wanted.tests))
         if wanted.replay:
             yield Asking(candidate.name, "replay")
             replay_rule = wanted.replay
@@ -129,10 +129,10 @@ def _run_tests(paths: Sequence[str], seed: int) -> suite.Suite | Error:
         return e
 
 
-def _tested(candidate: Candidate, told: suite.Suite | Error, max_skipped: int | None) -> Outcome:
+def _tested(candidate: Candidate, told: suite.Suite | Error, rule: Tests) -> Outcome:
     if isinstance(told, Error):
         return Outcome("tests", Answer.UNDECIDED, "cannot tell", (Reason(str(told)),))
-    return suite.judge(candidate, told, max_skipped=max_skipped)
+    return suite.judge(candidate, told, max_skipped=rule.max_skipped, min_tests=rule.min_tests)
 
 
 def _captures(policy: Policy) -> tuple[Capture, ...]:

@@ -47,9 +47,10 @@ class Verifier(_Section):
 
 
 class Tests(_Section):
-    """Run pytest on `paths`: a test must have used exactly this object, and all that did pass."""
+    """Run pytest on `paths`: `min_tests` must have used exactly this object; all that did pass."""
 
     paths: list[_Text] = Field(min_length=1, description=_TEXTS)
+    min_tests: _Count = Field(1, description=_FROM_ONE)
     max_skipped: int | None = Field(None, ge=0, description="a whole number from 0")
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from .outcome import Answer, Candidate, Outcome, Reason
 from .recorder import FOLDER
 
 _SHOWN = 3
+_PREFIX = "packetrig-gate-"
 # pytest's exit codes: all passed, some failed, none collected. Others mean that it did not work.
 _RAN = (0, 1, 5)
 _CAUSE = re.compile(r"(?:E|INTERNALERROR>) +(\w*(?:Error|Exception|Exit|Failed)\b.*)")
@@ -76,7 +80,7 @@ def run(paths: Sequence[str], *, seed: int) -> Suite:
     """
     words = ["pytest", "-q", "-p", "packetrig.gate.recorder", f"--hypothesis-seed={seed}", *paths]
     # stdin is closed to it and its output kept: a person reads the gate's table.
-    with tempfile.TemporaryDirectory(prefix="packetrig-gate-") as folder:
+    with _folder() as folder:
         try:
             ended = subprocess.run(
                 [sys.executable, "-m", *words],
@@ -99,6 +103,39 @@ def run(paths: Sequence[str], *, seed: int) -> Suite:
     if not tests and ended.returncode == 1:
         raise Error(f"pytest failed and told nothing: {_last_words(ended.stdout)}")
     return Suite(tests, shlex.join(["pytest", f"--hypothesis-seed={seed}", *paths]), seed)
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """Make the recorder's folder; and remove those of gates that were killed, by their lock."""
+    for stale in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        _remove_stale(stale)
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+        finally:
+            os.close(lock)
+
+
+def _remove_stale(folder: Path) -> None:
+    pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+    # Between making and locking it the owner shows by its pid; in another container by the lock.
+    if Path("/proc", pid).exists():
+        return
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+    except OSError:
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock).st_uid == os.geteuid():
+            shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(lock)
 
 
 def _read(folder: Path) -> list[Tested]:
@@ -128,7 +165,9 @@ def _last_words(output: str) -> str:
     return ": ".join(told)[:300]
 
 
-def judge(candidate: Candidate, suite: Suite, *, max_skipped: int | None) -> Outcome:
+def judge(
+    candidate: Candidate, suite: Suite, *, max_skipped: int | None, min_tests: int = 1
+) -> Outcome:
     """Hold an object to the tests that used exactly it."""
     assert candidate.spec is not None
     digest = candidate.spec.sha256
@@ -160,6 +199,12 @@ def judge(candidate: Candidate, suite: Suite, *, max_skipped: int | None) -> Out
         )
         reason = Reason(text, suite.command)
         return Outcome("tests", Answer.REFUSED, "none used it", (reason,), measured)
+    if len(passed) < min_tests:
+        text = f"tests that used this object and passed: {len(passed)}; min-tests is {min_tests}"
+        reason = Reason(text, suite.command)
+        return Outcome(
+            "tests", Answer.REFUSED, f"{len(passed)} of {min_tests}", (reason,), measured
+        )
     if max_skipped is not None and len(skipped) > max_skipped:
         why = _reasons(skipped, f"was skipped; max-skipped is {max_skipped}")
         return Outcome("tests", Answer.UNDECIDED, f"{len(skipped)} skipped", why, measured)
