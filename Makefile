@@ -32,7 +32,7 @@ gate: setup ## The main job: may each program in progs/ be deployed? A table of 
 test: lint pytest ## Everything that CI runs
 
 test-fast: setup ## The tests that need no kernel and no root (seconds)
-	@$(BIN)/pytest tests/unit $(ARGS)
+	@$(BIN)/pytest tests/unit -m "not slow" $(ARGS)
 
 pytest: setup ## The tests alone, none skipped
 	@[ "$$(id -u)" = 0 ] || echo 'packetrig: not root: the tests that load programs may fail' >&2

@@ -376,7 +376,7 @@ def test_what_the_verifier_leaves_to_perfmon_is_no_fault_of_the_program(source: 
     )
 
     assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith("CAP_PERFMON: subtracts: the verifier refuses it to a process")
+    assert done.stderr.startswith("CAP_PERFMON: subtracts: the verifier leaves this to CAP_PERFMON")
     with packetrig.build(path).load() as rig:
         assert rig.run(FRAME).verdict is XDP.DROP
 
