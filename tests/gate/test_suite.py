@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -295,3 +297,49 @@ def test_only_the_first_failures_are_told_and_the_rest_counted(digest: str) -> N
 
     assert found[2][-1] == "and 6 more tests"
     assert len(found[2]) == 4
+
+
+WAITING = """
+import pathlib, signal, pytest
+PIPE = pathlib.Path("{HERE}/pipe")
+
+@pytest.fixture
+def told():
+    yield
+    PIPE.write_bytes(b"cleaned up")
+
+def test_it_waits(told):
+    PIPE.write_bytes(b"begun")
+    signal.pause()
+"""
+GATE = """
+import os
+import subprocess
+import sys
+from packetrig.gate import suite
+suite.run([sys.argv[1]], seed=7)
+"""
+
+
+@pytest.mark.slow
+def test_the_tests_of_a_gate_that_is_killed_end_and_clean_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "test_waits.py").write_text(WAITING.replace("{HERE}", str(tmp_path)))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    gate = subprocess.Popen([sys.executable, "-c", GATE, str(tmp_path / "test_waits.py")])
+    begun = pipe.read_bytes() if gate.poll() is None else b""
+    gate.kill()
+    gate.wait()
+
+    assert (begun, pipe.read_bytes()) == (b"begun", b"cleaned up")
+    assert len(list(temporary.glob("packetrig-gate-*"))) == 1
+
+    with suite._folder():
+        assert len(list(temporary.glob("packetrig-gate-*"))) == 1
+    assert list(temporary.glob("packetrig-gate-*")) == []

@@ -118,6 +118,7 @@ int pr_tcx_ingress(int prog_fd, int ifindex);
 struct bpf_link_create_opts;
 int bpf_link_create(int prog_fd, int target_fd, int attach_type,
                     const struct bpf_link_create_opts *);
+int pr_die_with_parent(void);
 int pr_cell_new(uint32_t size);
 struct pr_prog_info {
     uint32_t type, id, jited, xlated, verified, btf_id;

@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -636,6 +637,12 @@ static int pr_tcx_ingress(int prog_fd, int ifindex)
 	long fd = syscall(__NR_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 
 	return fd < 0 ? -errno : (int)fd;
+}
+
+/* Asks for SIGTERM when the process that started this one is gone, however that ended. */
+static int pr_die_with_parent(void)
+{
+	return prctl(PR_SET_PDEATHSIG, SIGTERM) ? -errno : 0;
 }
 
 /* A map with one value: what a program of ours and its caller tell each other. */

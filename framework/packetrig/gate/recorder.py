@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .._bpf import lib
 from ..errors import CompileError
 from ..program import Program
 
@@ -26,6 +28,9 @@ _WATCHED = ("run", "run_many")
 def pytest_configure(config: Any) -> None:
     """Begin to watch, when the gate asks for it."""
     if folder := os.environ.get(FOLDER):
+        # A gate that is killed must not leave its tests running: they end as on Ctrl-C, cleaned up.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        lib.pr_die_with_parent()
         recorder = Recorder(Path(folder))
         recorder.watch()
         config.pluginmanager.register(recorder, "packetrig-gate-recorder")
