@@ -162,7 +162,8 @@ def replay(
     """Run a program on the packets of a capture, in their order, and yield what became of each.
 
     Maps keep their state from one packet to the next, as they do on an interface. A frame that
-    cannot be given to the program is yielded with the reason, never left out, never an error.
+    cannot be given to the program is yielded with the reason, never left out, never an error; nor
+    is a packet given of which the capture has only the beginning (`Record.is_snapped`).
 
     Args:
         against: Another program that gets the same packets, each with its own maps.
@@ -173,9 +174,8 @@ def replay(
         yield from (_alone(program, record, against, setup or Setup()) for record in records)
         return
     for batch in _batches(records):
-        frames = [record.data for record in batch]
-        answers = _answers(program, frames)
-        others = _answers(against, frames) if against else itertools.repeat((None, ""))
+        answers = _answers(program, batch)
+        others = _answers(against, batch) if against else itertools.repeat((None, ""))
         for record, mine, its in zip(batch, answers, others, strict=False):
             yield Replayed(record.number, record, *mine, *its)
 
@@ -188,7 +188,7 @@ def _alone(program: Program, record: Record, against: Program | None, setup: Set
             continue
         each.owner.renew()
         setup.put(each.owner)
-        found.append(_answer(each, record.data))
+        found.append(_answer(each, record))
     return Replayed(record.number, record, *found[0], *found[1])
 
 
@@ -198,24 +198,33 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield batch
 
 
-def _answers(program: Program, frames: list[bytes]) -> Iterator[tuple[Run | None, str]]:
+def _answers(program: Program, records: list[Record]) -> Iterator[tuple[Run | None, str]]:
     # Frames that the kernel surely takes go through the loop in C. A refusal in its middle would
     # lose the answers before it, so each doubtful one goes alone.
-    for sure, group in itertools.groupby(frames, key=lambda frame: _is_sure(program, len(frame))):
+    for sure, group in itertools.groupby(records, key=lambda record: _is_sure(program, record)):
         if sure:
-            yield from ((run, "") for run in program.run_many(group))
+            yield from ((run, "") for run in program.run_many([each.data for each in group]))
         else:
-            yield from (_answer(program, frame) for frame in group)
+            yield from (_answer(program, record) for record in group)
 
 
-def _answer(program: Program, frame: bytes) -> tuple[Run | None, str]:
+def _answer(program: Program, record: Record) -> tuple[Run | None, str]:
+    # The beginning of a packet is another packet: its lengths and checksums are wrong.
+    if record.is_snapped:
+        return None, (
+            f"only {len(record.data)} of {record.original_length} bytes were captured (snap "
+            "length): capture whole packets with `tcpdump -s 0`"
+        )
     try:
-        return program.run(frame), ""
+        return program.run(record.data), ""
     except InputRefused as e:
         return None, str(e).removeprefix(f"{program.name}: ")
 
 
-def _is_sure(program: Program, size: int) -> bool:
+def _is_sure(program: Program, record: Record) -> bool:
+    size = len(record.data)
+    if record.is_snapped:
+        return False
     if program.kind == "xdp":
         return not refusals.before("xdp", size, has_frags=program.has_frags)
     if program.kind not in refusals.SKB_KINDS:

@@ -67,6 +67,25 @@ def test_what_only_the_kernel_refuses_does_not_stop_the_others(way_out: Object) 
     assert {event.run.verdict for event in events if event.run} == {TC.SHOT}
 
 
+@pytest.mark.parametrize("renew", [False, True])
+def test_a_packet_that_the_snap_length_cut_is_refused_and_moves_no_state(
+    mix: Object, setup: Setup, renew: bool
+) -> None:
+    cut = Record(2, 0, BLOCKED, 1500)
+    frames = [*records(GOOD), cut, *records(BLOCKED)]
+
+    with setup.load(build(MIX)) as other:
+        events = list(replay(mix.program, frames, against=other.program, renew=renew, setup=setup))
+
+    assert [event.is_tested for event in events] == [True, False, True]
+    assert events[1].refusal == events[1].other_refusal
+    assert events[1].refusal.startswith(
+        f"only {len(BLOCKED)} of 1500 bytes were captured (snap length): "
+    )
+    assert not events[1].differs
+    assert mix.maps.blocked["10.0.0.66"] == 1
+
+
 def test_a_long_capture_is_replayed_in_one_state(mix: Object) -> None:
     count = sum(
         event.run is not None and event.run.verdict is XDP.DROP

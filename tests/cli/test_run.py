@@ -58,6 +58,16 @@ def test_what_is_refused_is_never_counted_as_tested(packetrig: Command) -> None:
     assert ended.out.endswith("\nno packet tested; 1 refused, not tested\n")
 
 
+def test_a_packet_that_the_snap_length_cut_is_refused(packetrig: Command, capture: Capture) -> None:
+    cut = pcap.Record(1, 0, BLOCKED, 1500)
+
+    ended = packetrig("run", MIX, "--pcap", capture(cut, GOOD), "--out", "passed.pcap")
+
+    assert f"only {len(BLOCKED)} of 1500 bytes were captured (snap length)" in ended.out
+    assert ended.out.endswith("1 packet: 1 PASS; 1 refused, not tested\n")
+    assert [record.data for record in pcap.read("passed.pcap")] == [GOOD]
+
+
 def test_a_limit_leaves_lines_out_and_no_packet(packetrig: Command, capture: Capture) -> None:
     ended = packetrig("run", MIX, "--limit", 1, "--pcap", capture(*[GOOD] * 5))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from packetrig import gate
+from packetrig.packets import pcap
 
 PROJECT = Path(__file__).parents[2]
 REJECTED = sorted((PROJECT / "progs" / "rejected").glob("*.bpf.c"))
@@ -88,6 +89,27 @@ char LICENSE[] SEC("license") = "GPL";
     assert found.decision is gate.Decision.REFUSED
     text = found.outcome("live").reasons[0].text
     assert text.startswith("xdp_moody on a veth (native): XDP.PASS should end in stack")
+
+
+@pytest.mark.slow
+def test_packets_that_the_snap_length_cut_decide_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = bytes(60)
+    whole, cut = pcap.Record(1, 0, frame, 60), pcap.Record(2, 0, frame, 1500)
+    pcap.write(tmp_path / "cut.pcap", [cut, cut])
+    rule = f"[replay]\npcap = ['{tmp_path}/cut.pcap']\n"
+    given = [PROJECT / "progs" / "xdp_mac_filter.bpf.c"]
+
+    found = judged(given, rule, tmp_path, monkeypatch)["xdp_mac_filter"]
+    pcap.write(tmp_path / "cut.pcap", [whole, cut])
+    some = judged(given, rule, tmp_path, monkeypatch)["xdp_mac_filter"]
+
+    assert found.decision is gate.Decision.UNDECIDED
+    assert found.outcome("replay").shown == "0 frames"
+    assert some.decision is gate.Decision.DEPLOY
+    measured = some.outcome("replay").measured
+    assert (measured["tested"], measured["refused"]) == (1, 1)
 
 
 @pytest.mark.slow
