@@ -132,6 +132,33 @@ def test_a_source_that_does_not_compile_is_told_by_its_path(ran: suite.Suite) ->
 
 
 @pytest.mark.slow
+def test_a_fixture_that_fails_is_the_fault_of_its_own_source_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: str
+) -> None:
+    rejected = SOURCES.parents[2] / "progs" / "rejected" / "xdp_stale_pointer.bpf.c"
+    warned = SOURCES / "xdp_warned.bpf.c"
+    (tmp_path / "test_three.py").write_text(
+        "import packetrig\n"
+        f"mix = packetrig.fixture({str(MIX)!r})\n"
+        f"rejected = packetrig.fixture({str(rejected)!r})\n"
+        f"warned = packetrig.fixture({str(warned)!r})\n"
+        "def test_it_runs(mix):\n    mix.run(bytes(60))\n"
+        "def test_rejected(rejected):\n    pass\n"
+        "def test_rejected_again(rejected):\n    pass\n"
+        "def test_warned(warned):\n    pass\n"
+    )
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-W error")
+
+    ran = suite.run([str(tmp_path)], seed=1)
+
+    told = {test.name.rpartition("_")[2]: test for test in ran.tests}
+    assert told["again"].sources == told["rejected"].sources == {str(rejected)}
+    assert told["warned"].sources == {str(warned)}
+    assert suite.judge(candidate(), ran, max_skipped=0).answer is Answer.HELD
+    assert suite.judge(candidate(rejected), ran, max_skipped=0).answer is Answer.REFUSED
+
+
+@pytest.mark.slow
 def test_the_seed_is_hypothesis_s(ran: suite.Suite) -> None:
     assert ran.seed == 7
     assert "--hypothesis-seed=7" in ran.command

@@ -81,10 +81,13 @@ class Recorder:
         self._outcome = self._why = ""
 
     def pytest_exception_interact(self, call: Any) -> None:
-        """Note the source that could not be compiled: there is no object to note."""
+        """Note the source that is at fault when a fixture has no object to give."""
         error = call.excinfo.value if call.excinfo else None
-        if isinstance(error, CompileError):
-            self._sources.add(str(Path(error.source).resolve()))
+        source = getattr(error, "fixture_source", "")
+        if not source and isinstance(error, CompileError):
+            source = error.source
+        if source:
+            self._sources.add(str(Path(source).resolve()))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Note how set-up, call and teardown ended: the worst counts."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ..errors import Error, NotFound
+from ..errors import CompileError, Error, NotFound, VerifierError
 from ..objects import Object
 from ..spec import Spec, build
 from . import renewal, skips
@@ -79,7 +79,8 @@ def fixture(
         config = request.config
         root = config.rootpath
         try:
-            found = _build(_find(source, root, folder), root, folder, define, include, mocks)
+            path = _find(source, root, folder)
+            found = _build(path, root, folder, define, include, mocks)
             _warn(found, config)
             loaded = found.load(program=program, kind=kind, netns=netns, **globals)
         except (Error, ClangWarning) as e:
@@ -87,6 +88,8 @@ def fixture(
                 raise outcome from e
             where = _shown(Path(place.path), config.invocation_params.dir)
             e.add_note(f"{where}:{place.line}: packetrig.fixture({str(source)!r})")
+            if isinstance(e, (CompileError, VerifierError, ClangWarning)):
+                vars(e)["fixture_source"] = str(path)  # the gate asks whose fault it is
             raise
         live = renewal.live(config)
         live.append(loaded)
