@@ -282,6 +282,8 @@ class Program:
     def _check(self, size: int, asked: _Asked) -> None:
         """Say why a run that is asked for cannot be, before the kernel is asked."""
         meta, repeat = asked.meta, asked.repeat
+        if not isinstance(meta, bytes | bytearray):
+            raise InputRefused(f"{self.name}: meta= takes bytes, got {meta!r:.60}")
         reason = refusals.before(self.kind, size, has_frags=self.has_frags, meta=len(meta)) or (
             refusals.meta_reason(self.kind, meta) if meta else ""
         )

@@ -184,6 +184,12 @@ def test_metadata_that_the_kernel_refuses_is_named(rig: Object, meta: bytes) -> 
         rig.programs.mark_it.run(FRAME, meta=b"abcd")
 
 
+@pytest.mark.parametrize("meta", ["abcd", [1, 2, 3, 4], 4])
+def test_metadata_that_is_not_bytes_is_named(rig: Object, meta: object) -> None:
+    with pytest.raises(InputRefused, match="^read_meta: meta= takes bytes, got "):
+        rig.programs.read_meta.run(FRAME, meta=meta)  # type: ignore[arg-type]
+
+
 def test_an_xdp_context_never_leaves_the_frame_empty(rig: Object) -> None:
     # A context with data_end 0 runs the program on nothing, and it passes everything.
     program = rig.programs.linear_is_empty
