@@ -193,7 +193,8 @@ def _prefix(key_size: int, plain_encode: Encode, plain_decode: Decode) -> tuple[
             try:
                 value = ipaddress.ip_network(value, strict=True)
             except ValueError as e:
-                raise CodecError(f"'{value}' is no prefix: {e}; write it as '10.0.0.0/8'") from e
+                like = "10.0.0.0/8" if width == 4 else "2001:db8::/32"
+                raise CodecError(f"'{value}' is no prefix: {e}; write it as '{like}'") from e
         if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
             packed = value.network_address.packed
             if len(packed) != width:

@@ -187,6 +187,10 @@ def test_prefixes_are_written_as_people_write_them(rig: Object) -> None:
     for wrong in ("10.0.0.1/8", "10.0.0.0/33", "ten", "2001:db8::/32"):
         with pytest.raises(CodecError):
             rig.maps.routes[wrong] = 1
+    with pytest.raises(CodecError, match=r"write it as '10\.0\.0\.0/8'$"):
+        rig.maps.routes["ten"] = 1
+    with pytest.raises(CodecError, match=r"write it as '2001:db8::/32'$"):
+        rig.maps.routes6["2001:db8::1/32"] = 1
 
 
 def test_a_tail_call_goes_to_the_program_that_was_put_into_the_slot(rig: Object) -> None:
