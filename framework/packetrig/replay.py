@@ -100,7 +100,7 @@ class Setup:
 
         Raises:
             NotFound: There is no such file.
-            Error: It is not TOML, or has other parts than `maps` and `globals`.
+            Error: It is not TOML, has no format, or other parts than `maps` and `globals`.
         """
         path = Path(path)
         parts = _toml(path, "set-up file")
@@ -109,7 +109,9 @@ class Setup:
                 raise Error(f"{path}: unknown part '{name}'; a set-up has format, maps, globals")
             if name != "format" and not isinstance(part, dict):
                 raise Error(f"{path}: {name} is no table: write [{name}]")
-        if parts.get("format", 1) != 1:
+        if "format" not in parts:
+            raise Error(f"{path}: has no format: begin a set-up file with `format = 1`")
+        if parts["format"] != 1:
             raise Error(f"{path}: format {parts['format']!r} is not known; this packetrig reads 1")
         maps = parts.get("maps", {})
         for name, entries in maps.items():

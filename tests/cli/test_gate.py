@@ -147,7 +147,7 @@ def test_a_checksum_that_a_program_spoils_is_refused(
     packetrig: Command, capture: Capture, policy: Policy, place: Path
 ) -> None:
     capture(GOOD, name="some-in.pcap")
-    (place / "hop.toml").write_text("[globals]\nhop = 1\n")
+    (place / "hop.toml").write_text("format = 1\n[globals]\nhop = 1\n")
     rule = REPLAY.replace("state", "hop")
 
     assert packetrig("gate", MIX, "--policy", policy(rule)).code == 0
@@ -354,7 +354,7 @@ def test_a_setup_that_does_not_fit_leaves_it_undecided(
     packetrig: Command, capture: Capture, policy: Policy, place: Path
 ) -> None:
     capture(GOOD, name="some-in.pcap")
-    (place / "state.toml").write_text("[maps.blokced]\n1 = 1\n")
+    (place / "state.toml").write_text("format = 1\n[maps.blokced]\n1 = 1\n")
 
     ended = packetrig("gate", MIX, "--policy", policy(REPLAY))
 

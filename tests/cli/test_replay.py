@@ -142,8 +142,9 @@ def test_a_frame_that_only_one_program_takes_differs(mix: Object, way_out: Objec
 @pytest.mark.parametrize(
     ("text", "error"),
     [
+        ("", "has no format: begin a set-up file with `format = 1`"),
         ("maps = 1", "maps is no table"),
-        ("[maps]\nblocked = 3", "maps.blocked is no table"),
+        ("format = 1\n[maps]\nblocked = 3", "maps.blocked is no table"),
         ("[map.blocked]", "unknown part 'map'; a set-up has format, maps, globals"),
         ("format = 2", "format 2 is not known"),
         ("[maps", "is not TOML: "),
@@ -169,7 +170,7 @@ def test_a_broken_setup_file_is_named(tmp_path: Path, text: str, error: str) -> 
     ],
 )
 def test_a_setup_that_does_not_fit_is_named(tmp_path: Path, text: str, error: str) -> None:
-    (tmp_path / "s.toml").write_text(text)
+    (tmp_path / "s.toml").write_text(f"format = 1\n{text}")
     setup = Setup.read(tmp_path / "s.toml")
 
     with pytest.raises(Error) as caught:

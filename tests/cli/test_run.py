@@ -208,7 +208,7 @@ def test_bad_input_is_one_line_and_exit_2(
     (place / "raw.o").write_bytes(b"no ELF at all")
     (place / "odd.toml").write_text("[map.blocked]\n")
     (place / "flat.toml").write_text("maps = 1\n")
-    (place / "wrong.toml").write_text("[maps.blokced]\n1 = 1\n")
+    (place / "wrong.toml").write_text("format = 1\n[maps.blokced]\n1 = 1\n")
     (place / "value.toml").write_text(STATE.replace("0\n", '"many"\n'))
 
     ended = packetrig("run", *words)
@@ -259,6 +259,15 @@ def test_where_nothing_can_be_written_nothing_is_run(
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"packetrig: {error}")
     assert ended.err.count("\n") == 1
+
+
+def test_a_device_without_an_end_is_refused_at_once(packetrig: Command) -> None:
+    as_capture = packetrig("run", MIX, "--pcap", "/dev/zero")
+    as_source = packetrig("run", "/dev/zero", "--frame", GOOD.hex())
+
+    assert (as_capture.code, as_source.code) == (2, 2)
+    assert as_capture.err.startswith("packetrig: /dev/zero: is not a pcap or pcapng file: ")
+    assert as_source.err == "packetrig: /dev/zero: is a device, name a C file\n"
 
 
 def test_a_capture_that_cannot_be_read_leaves_nothing_on_stdout(packetrig: Command) -> None:

@@ -203,6 +203,8 @@ class _Job:
 
 
 def _read(path: Path, given: str) -> bytes:
+    if path.is_char_device() and path != Path(os.devnull):  # /dev/zero has no end
+        raise Error(f"{given}: is a device, name a C file")
     try:
         content = path.read_bytes()
     except IsADirectoryError as e:
