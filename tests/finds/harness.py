@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 PROGS = ROOT / "progs"
 SEEDS = (1, 2, 3, 4, 5)
 MOST_EXAMPLES = 10_000
-MOST_SECONDS = 10.0
+MOST_SECONDS = 10.0  # of the processor's time: a busy machine finds no less
 # Packets of one story: then the object is renewed, so that what an early one did is not kept.
 STORY = 40
 
@@ -183,14 +183,14 @@ class Search:
     ) -> Found:
         """Search until something is found, or examples or seconds are over."""
         random = Random(seed)
-        started, tally = time.perf_counter(), Tally()
-        while tally.tested < examples and time.perf_counter() - started < seconds:
+        started, tally = time.thread_time(), Tally()
+        while tally.tested < examples and time.thread_time() - started < seconds:
             number = tally.stories
             tally.stories += 1
             with self.story(number) as judge:
                 caught = self._tell(judge, random, tally, examples)
             if caught is not None:
-                spent = time.perf_counter() - started
+                spent = time.thread_time() - started
                 _, small, told = caught
                 if is_shrunk:
                     small, told = self.smaller(number, *caught)
@@ -198,7 +198,7 @@ class Search:
                 return Found(
                     self.subject, seed, told.check, tested, refused, spent, small, str(told)
                 )
-        spent = time.perf_counter() - started
+        spent = time.thread_time() - started
         return Found(self.subject, seed, "", tally.tested, tally.refused, spent)
 
     def _tell(
