@@ -81,6 +81,9 @@ class Object:
         self.programs = Programs(self, {name: Program(self, name) for name in self._chosen})
         is_one = len(self._chosen) == 1
         self._sole: Program | None = next(iter(self.programs.values())) if is_one else None
+        if self._sole is not None:
+            # Before the method of this name, which does the same at the price of one more call.
+            self.__dict__["run"] = self._sole.run
 
     @property
     def program(self) -> Program:
