@@ -1,6 +1,7 @@
 """Describe the one C extension, for `setup.py` and for nobody else (cffi, API mode).
 
-`kernel.c` is the source; libbpf is linked and does the loading. Needs libbpf's headers
+`kernel.c` is the source, with its declarations here; a further part is X.c with X.h, which holds
+declarations alone. libbpf is linked and does the loading. Needs libbpf's headers
 (Debian: libbpf-dev) and a C compiler at install time.
 """
 
@@ -11,6 +12,8 @@ import pathlib
 import cffi
 
 HERE = pathlib.Path(__file__).resolve().parent
+# The parts beside kernel.c, one translation unit with it.
+PARTS: tuple[str, ...] = ()
 
 CDEF = """
 struct pr_runner {
@@ -130,11 +133,14 @@ struct pr_map_info { uint32_t type, id, key_size, value_size, max_entries, flags
 int pr_map_info(int fd, struct pr_map_info *);
 """
 
+HEADERS = [(HERE / f"{part}.h").read_text() for part in PARTS]
+SOURCES = [(HERE / f"{part}.c").read_text() for part in PARTS]
+
 ffibuilder = cffi.FFI()
-ffibuilder.cdef(CDEF)
+ffibuilder.cdef("\n".join([CDEF, *HEADERS]))
 ffibuilder.set_source(
     "packetrig._bpf._kernel",
-    (HERE / "kernel.c").read_text(),
+    "\n".join([(HERE / "kernel.c").read_text(), *HEADERS, *SOURCES]),
     libraries=["bpf"],
     extra_compile_args=["-O2", "-Wall", "-Wno-unused-function"],
 )
