@@ -17,7 +17,7 @@ LAYERS = """
 0  errors
 0  verdicts files
 1  _bpf packets toolchain
-2  mocks
+2  mocks sarif
 2  spec refusals
 2  mapcodec verifier
 2  entries loaded
