@@ -13,7 +13,7 @@ import cffi
 
 HERE = pathlib.Path(__file__).resolve().parent
 # The parts beside kernel.c, one translation unit with it.
-PARTS: tuple[str, ...] = ()
+PARTS: tuple[str, ...] = ("link",)
 
 CDEF = """
 struct pr_runner {
