@@ -9,15 +9,14 @@
  * of TCP and UDP do not cover DSCP. Where the device computed the sum of the whole packet
  * (CHECKSUM_COMPLETE, on forwarded packets), that is updated for IPv6; for IPv4 the header and its
  * own checksum cancel out.
- * The headers are pulled into the linear part, up to PULL_SIZE bytes; without memory for that, a
- * header behind the linear part counts as malformed.
+ * The headers are pulled into the linear part (include/pull.h); without memory for that, a header
+ * behind it counts as malformed.
  */
 #include <linux/pkt_cls.h>
 #include "include/csum.h"
-#include "include/network.h"
+#include "include/pull.h"
 
 enum {
-	PULL_SIZE = 256, /* IPv6 and TCP with all options take 122, the rest is for extensions */
 	IPV6_DSCP_MASK = 0x0fc00000, /* of the first 32 bits: version 4, traffic class 8, flow 20 */
 	IPV6_DSCP_SHIFT = 22,
 };
@@ -49,7 +48,6 @@ static __always_inline void ipv6_set_dscp(struct __sk_buff *skb, struct ipv6hdr 
 SEC("tc")
 int tc_egress_marker(struct __sk_buff *skb)
 {
-	__u32 wanted = skb->len < PULL_SIZE ? skb->len : PULL_SIZE;
 	struct network network;
 	struct treatment *treatment;
 	struct cursor c;
@@ -58,10 +56,7 @@ int tc_egress_marker(struct __sk_buff *skb)
 	int protocol;
 	__be16 port;
 
-	if (skb->data_end - skb->data < wanted)
-		bpf_skb_pull_data(skb, wanted);
-	c = cursor_over((void *)(long)skb->data, (void *)(long)skb->data_end);
-
+	c = pull_headers(skb);
 	protocol = parse_network(&c, &network);
 	if (protocol < 0 || network.is_fragment)
 		return TC_ACT_OK;

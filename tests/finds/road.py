@@ -13,7 +13,7 @@ from typing import Self
 
 from packetrig import TC, Error, Failure, InputRefused, Object
 from packetrig.live import Wire
-from packetrig.models import Model
+from packetrig.models import ANY, Model
 from packetrig.packets import explain
 
 LONG = 8192
@@ -44,7 +44,7 @@ class Road:
             yield
 
     def judge(self, loaded: Object, packet: bytes, model: Model) -> None:
-        """Send a frame and compare with the model: whether it arrives, and what is counted."""
+        """Send a frame and compare with the model: whether it arrives, how, and what counts."""
         assert self._wire is not None
         frame = packet + bytes(LONG - len(packet))
         # What arrives has its outer tag beside it, and the program does not see that.
@@ -62,6 +62,10 @@ class Road:
         if bool(trip.passed) is not (answer.verdict in _PASSES):
             arrived = "arrived" if trip.passed else "did not arrive"
             told.append(f"  the model says {answer.verdict!r}, and the frame {arrived}")
+        elif trip.passed and answer.data is not ANY:
+            expected = seen if answer.data is None else answer.data
+            if trip.passed[0] != expected:
+                told.append(explain.difference(expected, trip.passed[0]))
         changes = loaded.maps.changes(before)
         if answer.changes is not None and set(changes) != set(answer.changes):
             told.append(f"  maps      model {sorted(answer.changes)}, program {sorted(changes)}")

@@ -12,6 +12,7 @@ from scapy.layers.l2 import Ether
 import packetrig
 from packetrig import Object
 from packetrig.live import Wire, traffic
+from packetrig.packets import craft
 from packetrig.packets.frames import bad_checksums
 
 from . import balancing, http
@@ -20,6 +21,7 @@ from .http import Reason
 pytestmark = pytest.mark.live
 
 PROGS = Path(__file__).parents[2] / "progs"
+LONG = 8192  # a packet socket leaves what is beyond a page outside the linear part
 
 marker = packetrig.fixture("progs/xdp_marker.bpf.c")
 tc_ingress = packetrig.fixture("progs/tc_ingress.bpf.c")
@@ -81,6 +83,46 @@ def test_a_filter_that_forgets_to_pull_sees_no_request(road: Wire) -> None:
 
     assert Reason.REFUSED not in reasons
     assert Reason.NO_REQUEST in reasons
+
+
+def long_headers(size: int, behind: bytes) -> bytes:
+    """Build a frame whose first IPv6 extension alone takes `size` bytes, longer than a page."""
+    option = bytes((6, size // 8 - 1)) + bytes(size - 2)
+    packet = craft.V6.packet(option + behind, 0)
+    # Zero before hop-by-hop options: a jumbogram, whose length is that of the frame.
+    frame = craft.ethernet(packet[:4] + bytes(2) + packet[6:], 0x86DD)
+    return frame.ljust(LONG, b"\0")
+
+
+@pytest.mark.parametrize("size", [440, 512, 560, 2048])
+@pytest.mark.parametrize("path", ["/index.html", "/secret"])
+def test_headers_are_followed_where_they_go_on_outside_the_linear_part(
+    tc_http: Object, size: int, path: str
+) -> None:
+    tc_http.maps.allowed["/index.html"] = 1
+    request = craft.tcp(f"GET {path} HTTP/1.1\r\n".encode(), craft.V6, destination_port=80)
+    frame = long_headers(size, request)
+    with Wire(mtu=LONG) as wire, wire.right.attach(tc_http, mode="tc-ingress"):
+        arrived = wire.send(frame)
+
+    assert http.counted(tc_http) == {http.decide(frame): 1}
+    assert http.decide(frame) is (Reason.ALLOWED if path == "/index.html" else Reason.REFUSED)
+    assert arrived == ([frame] if path == "/index.html" else [])
+
+
+def test_what_looks_like_a_long_extension_is_stepped_over_as_in_a_test_run(
+    tc_http: Object,
+) -> None:
+    # The first bytes of "GET /secret" state an extension of 560 bytes: it ends in the padding.
+    frame = bytes.fromhex(
+        "02000000000202000000000181000007" + "86dd" + "6000000000000002"
+        "20010db800000000000000000000000120010db8000000000000000000000001"
+    ) + b"GET /secret HTTP/1.1\r\n\r\n".ljust(LONG - 58, b"\0")
+    with Wire(mtu=LONG) as wire, wire.right.attach(tc_http, mode="tc-ingress"):
+        arrived = wire.send(frame)
+
+    assert arrived == [frame[:12] + frame[16:]]  # the tag is off before handlers are asked
+    assert http.counted(tc_http) == {Reason.NOT_TCP: 1}
 
 
 def renamed(road: Wire, program: Object) -> list[bytes]:
