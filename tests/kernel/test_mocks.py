@@ -426,7 +426,7 @@ def test_the_gate_refuses_a_test_build_and_its_evidence_names_no_object(limiter,
     assert reason.text == (
         "shipped.o is a test build, bpf_ktime_get_ns faked: gate the object that ships"
     )
-    found = gate.evidence(judged, policy, seed=0)
+    found = gate.evidence.document(judged, policy, seed=0)
     assert found["decision"] == "REFUSED"
     assert found["object"]["sha256"] is None
 

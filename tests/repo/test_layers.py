@@ -53,6 +53,7 @@ DOORS = {
     "rich": {"cli"},
     "pydantic": {"gate"},
     "jinja2": {"gate"},
+    "cryptography": {"gate.signing"},
     "ctypes": set(),
     "logging": set(),
 }
@@ -63,6 +64,7 @@ LAZY = {
     ("packets", "scapy"),
     ("packets", "packetrig.packets"),
     ("spec", "packetrig.objects"),  # Spec.load() makes an Object
+    ("gate.signing", "cryptography"),  # optional: only who signs has it
     ("cli", "rich"),
     ("cli", "packetrig"),  # a command loads what it needs, --help nothing
     ("_packetrig_plugin", "packetrig.testing"),

@@ -29,6 +29,11 @@ _EXITS = {
     help="Write what was measured as JSON: into a folder, a file for each object, or into one "
     "FILE.json for one object.",
 )
+@click.option(
+    "--sign",
+    metavar="KEY",
+    help="Sign the evidence with an ed25519 key in PEM; needs the extra packetrig[sign].",
+)
 @click.option("--junit", metavar="FILE", help="Write the decisions as JUnit's XML.")
 @click.option("--kind", metavar="KIND", help="What a section without a known name holds: xdp, tc.")
 @click.option(
@@ -45,6 +50,7 @@ def command(
     given: tuple[str, ...],
     policy: str,
     evidence: str | None,
+    sign: str | None,
     junit: str | None,
     kind: str | None,
     build_dir: str,
@@ -61,6 +67,9 @@ def command(
     rules = gate.read(policy)
     if evidence and evidence.endswith(".json") and len(given) > 1:
         raise Error(f"--evidence {evidence}: one file for {len(given)} objects; name a folder")
+    key = gate.signing.private_key(sign) if sign else None
+    if sign and not (evidence or as_json):
+        raise Error(f"--sign {sign}: there is nothing to sign without --evidence")
     for path in _written(evidence, junit):
         files.check(path, makes_folders=True)
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
@@ -74,7 +83,9 @@ def command(
                 judged.append(event)
             else:
                 show(f"{event.name}: {event.rule}")
-    found = [gate.evidence(each, rules, seed=seed) for each in judged]
+    found = [gate.evidence.document(each, rules, seed=seed) for each in judged]
+    if key:
+        found = [gate.signing.signed(each, key) for each in found]
     if evidence:
         for path, each in zip(gate.places(evidence, judged), found, strict=True):
             gate.write(path, each)

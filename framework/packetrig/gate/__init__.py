@@ -6,13 +6,15 @@ suite.py       the rule `tests`; recorder.py is its plugin inside pytest
 captures.py    the rule `replay`
 rules.py       the rules `verifier` and `live`
 judge.py       all rules on all objects, as events
-evidence.py    what was measured, as JSON
+evidence.py    what was measured, as JSON: written, read again, held to a signature
+signing.py     ed25519
 report.py      what was decided, as rows, words and JUnit's XML
 """
 
 from __future__ import annotations
 
-from .evidence import evidence, places, write, write_text
+from . import evidence, signing
+from .evidence import places, write, write_text
 from .judge import Asking, judge
 from .outcome import Answer, Decision, Judged, Outcome, Reason
 from .policy import Policy, read
@@ -35,6 +37,7 @@ __all__ = [
     "read",
     "reasons",
     "rows",
+    "signing",
     "write",
     "write_text",
 ]

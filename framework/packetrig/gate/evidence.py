@@ -1,7 +1,7 @@
 """Evidence: what was measured about one object, as JSON that can be compared and checked later.
 
-It holds no time and no duration: the same object, judged again in the same way, gives the same
-bytes.
+It holds no time, and no duration but what the rule `speed` measured: the same object, judged again
+in the same way, gives the same bytes.
 """
 
 from __future__ import annotations
@@ -10,24 +10,138 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from .. import files
 from .._bpf import lib
-from ..errors import Error
+from ..errors import Error, NotFound
 from ..toolchain import find_clang
-from .outcome import Judged, Outcome
+from . import signing
+from .outcome import Decision, Judged, Outcome
 from .policy import Policy
 
 FORMAT = 1
 
+# What evidence surely has, and of which type.
+_SHAPE: dict[str, type] = {
+    "decision": str,
+    "name": str,
+    "object": dict,
+    "source": dict,
+    "programs": dict,
+    "policy": dict,
+    "rules": dict,
+    "tools": dict,
+}
 
-def evidence(judged: Judged, policy: Policy, *, seed: int) -> dict[str, Any]:
-    """Tell everything about one decision."""
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Hold evidence that was read again; `document` is all of it, as JSON has it."""
+
+    path: Path
+    document: Mapping[str, Any]
+
+    @property
+    def decision(self) -> Decision:
+        """Return what the gate decided."""
+        return Decision(self.document["decision"])
+
+    @property
+    def object_sha256(self) -> str:
+        """Return the hash of the exact object file; "" when there was none."""
+        return str(self.document["object"].get("sha256") or "")
+
+    @property
+    def policy_sha256(self) -> str:
+        """Return the hash of the policy file."""
+        return str(self.document["policy"].get("sha256") or "")
+
+    @property
+    def kernel(self) -> str:
+        """Return the release of the kernel on which it was judged, as `uname -r` says it."""
+        return str(self.document["tools"].get("kernel") or "")
+
+    @property
+    def driver(self) -> str:
+        """Return the driver of the interface that the gate was told of; "" when of none."""
+        return str((self.document.get("interface") or {}).get("driver") or "")
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Return the kernel's tag of each program, by name."""
+        return {name: str(each.get("tag")) for name, each in self.document["programs"].items()}
+
+    @property
+    def is_signed(self) -> bool:
+        """Tell whether it says that it is signed; `check_signature` tells whether that is true."""
+        return bool(self.document.get("signature"))
+
+    @property
+    def expired(self) -> tuple[str, ...]:
+        """Name the waivers that it rests on and that have ended since: rule and date."""
+        today = datetime.now(tz=UTC).date().isoformat()
+        return tuple(
+            f"{rule} ({found['waiver']['expires']})"
+            for rule, found in self.document["rules"].items()
+            if found.get("waiver") and str(found["waiver"].get("expires")) < today
+        )
+
+
+def read(path: str | Path) -> Evidence:
+    """Read evidence that the gate wrote.
+
+        found = gate.evidence.read("build/evidence/xdp_http.json")
+        gate.evidence.check_signature(found, "key.pub")
+
+    Raises:
+        NotFound: There is no such file.
+        Error: It cannot be read, is no evidence, is of a newer format, or was changed since.
+    """
+    path = Path(path)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as e:
+        raise NotFound(f"{path}: there is no such evidence") from e
+    except OSError as e:
+        raise Error(f"{path}: cannot be read: {(e.strerror or str(e)).lower()}") from e
+    except (ValueError, RecursionError) as e:
+        raise Error(f"{path}: is no evidence of the gate: {e}") from e
+    number = found.get("format") if isinstance(found, dict) else None
+    if type(number) is not int:
+        raise Error(f"{path}: is no evidence of the gate: it names no format")
+    if number != FORMAT:
+        newer = f", newer than this packetrig, which reads {FORMAT}" if number > FORMAT else ""
+        raise Error(f"{path}: evidence of format {number} is not known{newer}")
+    for name, kind in _SHAPE.items():
+        if not isinstance(found.get(name), kind):
+            raise Error(f"{path}: is no whole evidence: it lacks '{name}'")
+    if found.get("digest") != signing.digest(found):
+        raise Error(f"{path}: was changed after the gate wrote it: its digest does not fit")
+    if found["decision"] not in [each.value for each in Decision]:
+        raise Error(f"{path}: {found['decision']!r} is no decision of the gate")
+    return Evidence(path, found)
+
+
+def check_signature(found: Evidence, public_key: str | Path) -> None:
+    """Hold evidence to the public key (ed25519, a file in PEM) of whoever may sign it.
+
+    Raises:
+        ToolMissing: The package `cryptography` is not installed.
+        Error: The key cannot be read; the evidence is not signed, is signed by another key, or was
+            changed after it was signed.
+    """
+    signing.check(found.document, signing.public_key(public_key), name=str(found.path))
+
+
+def document(judged: Judged, policy: Policy, *, seed: int) -> dict[str, Any]:
+    """Tell everything about one decision; `digest` is the hash of all the rest."""
     candidate = judged.candidate
-    return {
+    found: dict[str, Any] = {
         "format": FORMAT,
         "decision": judged.decision.value,
         "name": candidate.name,
@@ -45,12 +159,14 @@ def evidence(judged: Judged, policy: Policy, *, seed: int) -> dict[str, Any]:
         "policy": {
             "path": str(policy.path),
             "sha256": policy.sha256,
-            "rules": policy.rules.model_dump(by_alias=True, exclude_none=True),
+            "rules": policy.rules.model_dump(mode="json", by_alias=True, exclude_none=True),
         },
         "rules": {outcome.rule: _rule(outcome) for outcome in judged.outcomes},
         "seeds": {"hypothesis": seed},
         "tools": tools(),
     }
+    found = json.loads(json.dumps(found))  # as it will be read: keys are texts, tuples are lists
+    return {**found, "digest": signing.digest(found)}
 
 
 def _rule(outcome: Outcome) -> dict[str, Any]:
