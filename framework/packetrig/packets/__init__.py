@@ -27,6 +27,7 @@ _SUBMODULES = frozenset(
         "pcap",
         "strategies",
         "told",
+        "toml",
         "tunnels",
         "written",
     }

@@ -23,8 +23,7 @@ import pytest
 from .. import files, packets
 from ..errors import Error, InputRefused, NoSuchName, NotFound
 from ..packets import explain as words
-from ..packets import written
-from ..packets.written import Hexadecimal
+from ..packets import toml, written
 from ..run import Run
 
 FORMAT = 1
@@ -32,8 +31,6 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # What an skb's context says beside the frame; it is written down where it is not 0.
 _CONTEXT = ("mark", "priority", "cb", "tstamp")
 _KEYS = {"format", "verdict", "metadata", "context", "packet"}
-_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(slots=True)
@@ -228,17 +225,15 @@ def text_of(seen: Run | bytes, module: str, name: str) -> str:
     if isinstance(seen, Run):
         if seen.program.is_test_build:
             lines.insert(2, f"# Of a test build: {', '.join(seen.program.owner.spec.faked)} faked.")
-        lines.append(f"verdict = {_toml(repr(seen.verdict))}")
+        lines.append(f"verdict = {toml.value(repr(seen.verdict))}")
         if seen.metadata:
-            lines.append(f"metadata = {_toml(seen.metadata.hex(' '))}")
+            lines.append(f"metadata = {toml.value(seen.metadata.hex(' '))}")
         if context := _context(seen):
             lines += ["", "[context]"]
-            lines += [f"{key} = {_toml(value)}" for key, value in context.items()]
+            lines += [f"{key} = {toml.value(value)}" for key, value in context.items()]
     if not data:
         lines += ["", "[packet]"]
-    for layer, fields in written.written(data).items():
-        lines += ["", f"[packet.{_key(layer)}]"]
-        lines += [f"{_key(key)} = {_toml(value)}" for key, value in fields.items()]
+    lines += toml.layers(data, under="packet")
     text = "\n".join(lines) + "\n"
     if _parsed(text, name).data != data:
         raise Error(
@@ -293,37 +288,4 @@ def _parsed(text: str, where: str) -> Expected:
 def _shown(name: str, value: Any, layers: Mapping[str, Mapping[str, Any]]) -> str:
     # As it stands in the file, if it does.
     layer, _, key = name.rpartition(".")
-    return _toml(layers[layer][key]) if key in layers.get(layer, {}) else repr(value)
-
-
-def _toml(value: Any, *, is_top: bool = True) -> str:
-    if isinstance(value, Hexadecimal):
-        return f"0x{int(value):0{value.digits}x}"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, str):
-        return '"' + "".join(map(_escaped, value)) + '"'
-    if isinstance(value, Mapping):
-        # An inline table stays on its line.
-        inner = ", ".join(
-            f"{_key(key)} = {_toml(each, is_top=False)}" for key, each in value.items()
-        )
-        return f"{{ {inner} }}"
-    is_rows = is_top and len(value) > 1 and not all(isinstance(each, int) for each in value)
-    rows = [_toml(each, is_top=False) for each in value]
-    return (
-        "[\n" + "".join(f"    {row},\n" for row in rows) + "]"
-        if is_rows
-        else f"[{', '.join(rows)}]"
-    )
-
-
-def _escaped(character: str) -> str:
-    is_plain = character.isprintable() and character not in _ESCAPES
-    return character if is_plain else _ESCAPES.get(character, f"\\u{ord(character):04x}")
-
-
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _toml(name)
+    return toml.value(layers[layer][key]) if key in layers.get(layer, {}) else repr(value)
