@@ -7,6 +7,7 @@ Those in `CHEAP` look at the frame and at the run alone, a few microseconds each
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputRefused, Unsupported
@@ -129,7 +130,8 @@ def loses_one_hop(*, on: Collection[Any] = _REDIRECTS) -> Check:
         assert had > 1, f"{name} was {had}: the packet was at its end"
 
     a_forwarded_packet_loses_one_hop.__doc__ = loses_one_hop.__doc__
-    return Check(a_forwarded_packet_loses_one_hop)
+    made = partial(loses_one_hop, on=tuple(on))
+    return Check(a_forwarded_packet_loses_one_hop, made=made)
 
 
 def _hops(frame: bytes) -> tuple[tuple[str, ...], str, int] | None:
@@ -198,7 +200,8 @@ def drops_grow_only(*maps: str) -> Check:
         assert not told, f"it was dropped and {', '.join(told)} grew"
 
     a_dropped_packet_grows_no_map.__doc__ = drops_grow_only.__doc__
-    return Check(a_dropped_packet_grows_no_map, applies=_adds)
+    made = partial(drops_grow_only, *maps)
+    return Check(a_dropped_packet_grows_no_map, applies=_adds, made=made)
 
 
 def _adds(program: Program) -> bool:

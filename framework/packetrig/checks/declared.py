@@ -6,6 +6,7 @@ Each is made by a function that is given what is allowed; it compares bytes, wit
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import Error
@@ -58,7 +59,8 @@ def only_change(*fields: str, adds: Collection[str] = (), takes: Collection[str]
             raise AssertionError(f"{name_at(headers, offset, bits)} changed")
 
     only_declared_fields_change.__doc__ = only_change.__doc__
-    return Check(only_declared_fields_change)
+    made = partial(only_change, *fields, adds=added, takes=taken)
+    return Check(only_declared_fields_change, made=made)
 
 
 def length_changes(*, by: int | Collection[int] = ()) -> Check:
@@ -74,7 +76,9 @@ def length_changes(*, by: int | Collection[int] = ()) -> Check:
         assert more in allowed, f"it changed by {more:+d}, declared is {told}"
 
     the_length_changes_only_as_declared.__doc__ = length_changes.__doc__
-    return Check(the_length_changes_only_as_declared)
+    return Check(
+        the_length_changes_only_as_declared, made=partial(length_changes, by=tuple(allowed))
+    )
 
 
 def _idempotent(before: bytes, run: Run, again: Callable[..., Run]) -> None:

@@ -31,12 +31,15 @@ class Check:
         *,
         name: str = "",
         applies: Callable[[Program], bool] | None = None,
+        made: Callable[[], Check] | None = None,
     ) -> None:
         self.function = function
         self.name = name or function.__name__
         self.asks = _asked(function, self.name)
         # Tells of a program whether there is anything to check; None: always.
         self.applies = applies
+        # Makes the same check again, in another process; None: it is found by its name.
+        self.made = made
         self.__doc__ = function.__doc__
 
     def __call__(self, before: bytes, run: Run, **given: Any) -> None:
