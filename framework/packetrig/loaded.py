@@ -16,6 +16,7 @@ from ._bpf import Entered, Namespace, denied, ffi, lib, strerror
 from ._bpf.codec import codec
 from ._bpf.kinds import PROGRAM_KINDS, XDP_HAS_FRAGS, MapKind, attach_of_section
 from ._bpf.libbpf import Opened, OpenMap, OpenProgram
+from ._bpf.profile import SECTIONS as COUNTER_SECTIONS
 from .errors import CodecError, LoadError, MapError, no_such
 from .mocks import SECTION, first_values
 from .spec import GlobalSpec, ProgramSpec, Spec, check_kind
@@ -176,7 +177,11 @@ class Loaded:
     def _set_globals(self, values: Mapping[str, Any]) -> None:
         """Write the values into the sections' images, before the verifier sees them."""
         images: dict[str, bytearray] = {}
-        internal = {_section_of(m.name): m for m in self.opened.maps() if m.is_internal}
+        internal = {
+            _section_of(m.name): m
+            for m in self.opened.maps()
+            if m.is_internal and m.name not in COUNTER_SECTIONS  # see counters.py
+        }
         for offset, raw in first_values(self.spec):
             image = images.setdefault(SECTION, bytearray(_image(internal[SECTION])))
             image[offset : offset + len(raw)] = raw
@@ -207,6 +212,8 @@ class Loaded:
                     self.reader(found.name)
                 continue
             section = _section_of(found.name)
+            if section in COUNTER_SECTIONS:
+                continue
             self.section_fds[section] = fd
             self.sections[section] = _mapped(fd, found, is_const=section.startswith(".rodata"))
 

@@ -11,6 +11,7 @@ from ._bpf import ffi, lib
 from ._bpf.kinds import ARRAYS, HASHES, OF_MAPS, QUEUES, MapKind
 from ._bpf.libbpf import Opened
 from .checks import Check
+from .counters import CounterMaps
 from .errors import CodecError, Error, LoadError, MapError, no_such
 from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose
 from .maps import Map
@@ -69,6 +70,7 @@ class Object:
         self._inner: dict[int, Map] = {}  # by the kernel's id
         # By program: what stands at a hook with it, beyond one loading (see carried.py).
         self.recorders: dict[str, Any] = {}
+        self.counters = CounterMaps()
         self.is_closed = True
         self.loaded = self._load()
         self.is_closed = False
@@ -100,11 +102,14 @@ class Object:
         return self._sole
 
     def _load(self) -> Loaded:
-        return Loaded(
-            self.spec, self._chosen, self.kind, self.values, before_load=self._set_max_entries
+        found = Loaded(
+            self.spec, self._chosen, self.kind, self.values, before_load=self._before_load
         )
+        self.counters.keep(found.opened)
+        return found
 
-    def _set_max_entries(self, opened: Opened) -> None:
+    def _before_load(self, opened: Opened) -> None:
+        self.counters.prepare(opened)
         maps = {found.name: found.handle for found in opened.maps()}
         for name, count in self._max_entries.items():
             if name not in maps:
@@ -145,6 +150,11 @@ class Object:
     def is_test_build(self) -> bool:
         """Tell whether helpers of it are faked (mocks=): what it does, nothing that ships does."""
         return self.spec.is_test_build
+
+    @property
+    def is_instrumented(self) -> bool:
+        """Tell whether it counts what it executes (packetrig.coverage): it is not what ships."""
+        return self.spec.is_instrumented
 
     @property
     def runs_in_own_netns(self) -> bool:
@@ -288,6 +298,7 @@ class Object:
                 recorder.close()
             self._drop_inner()
             self.loaded.close()
+            self.counters.close()
             self._netns.close()
             self.loaded = cast("Loaded", _Closed(self.spec.name))
 
@@ -304,7 +315,8 @@ class Object:
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else ", ".join(self.programs)
         faked = f" (test build, faked: {', '.join(self.spec.faked)})" if self.is_test_build else ""
-        return f"<Object {self.spec.name}{faked}: {state}>"
+        counted = " (instrumented)" if self.is_instrumented else ""
+        return f"<Object {self.spec.name}{faked}{counted}: {state}>"
 
 
 class _Closed:

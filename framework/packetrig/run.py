@@ -66,6 +66,7 @@ class Run(_Fields):
             change = f"{len(self.frame)} bytes became {len(self.data)}"
         layers = " / ".join(h.name for h in frames.walk(self.data)) or "no layers"
         build = " (test build)" if self.program.is_test_build else ""
+        build += " (instrumented)" if self.program.owner.is_instrumented else ""
         return f"<Run {self.verdict!r} of {self.program.name}{build} on {layers}, {change}>"
 
     @property
@@ -106,18 +107,7 @@ class Run(_Fields):
     @property
     def repeat(self) -> str:
         """Return the command that runs the program on this frame again."""
-        owner = self.program.owner
-        spec = owner.spec
-        words = ["packetrig", "run", str(spec.source or spec.path or spec.name)]
-        if len(spec.programs) > 1:
-            words += ["--program", self.program.name]
-        if owner.kind is not None:
-            words += ["--kind", owner.kind]
-        for name, value in spec.define.items():
-            words += ["--define", name if value is None else f"{name}={value}"]
-        for name, value in owner.values.items():
-            words += ["--set", f"{name}={value}"]
-        return shlex.join([*words, "--frame", self.frame.hex()])
+        return repeated(self.program, self.frame)
 
     def explain(self) -> str:
         """Tell the run in full: the frame layer by layer, what changed, and how to repeat it."""
@@ -135,14 +125,35 @@ class Run(_Fields):
         return "\n".join(rows)
 
 
+def repeated(program: Program, frame: bytes, *, checksum_complete: bool = False) -> str:
+    """Write the command that runs a program on a frame again."""
+    owner = program.owner
+    spec = owner.spec
+    words = ["packetrig", "run", str(spec.source or spec.path or spec.name)]
+    if len(spec.programs) > 1:
+        words += ["--program", program.name]
+    if owner.kind is not None:
+        words += ["--kind", owner.kind]
+    for name, value in spec.define.items():
+        words += ["--define", name if value is None else f"{name}={value}"]
+    for name, value in owner.values.items():
+        words += ["--set", f"{name}={value}"]
+    if checksum_complete:
+        words.append("--checksum-complete")
+    return shlex.join([*words, "--frame", frame.hex()])
+
+
 def told(program: Program) -> list[str]:
     """Say of a test build that it is one, and what is faked; nothing of what may ship."""
+    lines = ["instrumented for coverage: what ships does not count (repeat runs that)"]
+    lines = lines if program.owner.is_instrumented else []
     if not program.is_test_build:
-        return []
+        return lines
     values = ", ".join(f"{n}={fake.value.now!r}" for n, fake in program.owner.mocks.items())
     names = ", ".join(program.owner.spec.faked)
     return [
-        f"a test build, not what ships; faked: {values or names} (repeat runs it without fakes)"
+        *lines,
+        f"a test build, not what ships; faked: {values or names} (repeat runs it without fakes)",
     ]
 
 

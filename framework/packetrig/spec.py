@@ -17,6 +17,8 @@ from ._bpf import btf as _btf
 from ._bpf import elf as _elf
 from ._bpf.kinds import KIND_OF_TYPE, PROGRAM_KINDS, MapKind, kind_of_section
 from ._bpf.libbpf import Opened, OpenMap
+from ._bpf.profile import SECTIONS as COUNTER_SECTIONS
+from ._bpf.profile import Profile, is_instrumented
 from .errors import CompileError, Error, LoadError, NotFound
 
 if TYPE_CHECKING:
@@ -102,6 +104,7 @@ class Spec:
     mocks: Mapping[str, fakes.Mock] = field(
         default_factory=lambda: MappingProxyType({}), repr=False, compare=False
     )
+    profile: Profile | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: str | Path) -> Spec:
@@ -136,6 +139,11 @@ class Spec:
     def is_test_build(self) -> bool:
         """Tell whether the object was built with fakes: it says nothing about what ships."""
         return fakes.SECTION in self.sections
+
+    @property
+    def is_instrumented(self) -> bool:
+        """Tell whether the object counts what it executes (packetrig.coverage): it never ships."""
+        return is_instrumented(self.sections)
 
     @cached_property
     def sections(self) -> dict[str, tuple[_elf.Section, bytes]]:
@@ -192,7 +200,7 @@ class Spec:
         if self.btf is None:
             return found
         for section in self.sections:
-            if section == fakes.SECTION:
+            if section == fakes.SECTION or section in COUNTER_SECTIONS:
                 continue  # the rig's own
             if section.startswith((".data", ".bss", ".rodata")):
                 for name, (offset, size, type_id) in self.btf.datasec(section).items():

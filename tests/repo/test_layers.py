@@ -20,6 +20,7 @@ LAYERS = """
 2  mocks sarif
 2  spec refusals
 2  mapcodec verifier
+2  counters
 2  entries loaded
 2  maps cost run
 2  state models

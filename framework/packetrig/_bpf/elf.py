@@ -83,6 +83,15 @@ def sections(data: bytes, *, name: str = "object") -> dict[str, tuple[Section, b
         LoadError: it is no ELF file, is truncated, or was made for another machine; the message
             begins with `name`.
     """
+    found: dict[str, tuple[Section, bytes]] = {}
+    for section, body in every_section(data, name=name):
+        # The first of two sections of the same name is the one that libbpf reads.
+        found.setdefault(section.name, (section, body))
+    return found
+
+
+def every_section(data: bytes, *, name: str = "object") -> list[tuple[Section, bytes]]:
+    """Read every section in the file's order, several of one name among them; see sections()."""
     order, table_offset, count, names_index = _header(data, name)
     header = struct.Struct(order + _SECTION_HEADER)
     if table_offset + count * header.size > len(data):
@@ -94,12 +103,11 @@ def sections(data: bytes, *, name: str = "object") -> dict[str, tuple[Section, b
     if names_index >= count:
         raise LoadError(f"{name}: a broken ELF file, it has no section names; {_REBUILD}")
     strings = data[raw[names_index][4] : raw[names_index][4] + raw[names_index][5]]
-    found: dict[str, tuple[Section, bytes]] = {}
+    found = []
     for index, row in enumerate(raw):
         section = Section(index, text_at(strings, row[0]), *row[1:])
         body = b"" if row[1] == SHT_NOBITS else data[row[4] : row[4] + row[5]]
-        # The first of two sections of the same name is the one that libbpf reads.
-        found.setdefault(section.name, (section, bytes(body)))
+        found.append((section, bytes(body)))
     return found
 
 

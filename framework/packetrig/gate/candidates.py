@@ -50,6 +50,8 @@ def prepare(
             return Candidate(name, given, kind=kind), _undecided(e)
         if spec.is_test_build:
             return Candidate(name, given, given, kind=kind), _test_build(spec)
+        if spec.is_instrumented:
+            return Candidate(name, given, given, kind=kind), _instrumented(spec)
         outcome = Outcome("build", Answer.HELD, "as given", measured={"built": False})
         return Candidate(name, given, given, spec, kind=kind), outcome
     try:
@@ -90,6 +92,15 @@ def _test_build(spec: Spec) -> Outcome:
         f"{spec.name} is a test build, {', '.join(spec.faked)} faked: gate the object that ships"
     )
     return Outcome("build", Answer.REFUSED, "a test build", (reason,))
+
+
+def _instrumented(spec: Spec) -> Outcome:
+    # Its instructions are others, and so is its cost.
+    reason = Reason(
+        f"{spec.name} was compiled to count what it executes (-fprofile-instr-generate): "
+        "gate the object that ships"
+    )
+    return Outcome("build", Answer.REFUSED, "instrumented", (reason,))
 
 
 def _refused(e: CompileError) -> Outcome:

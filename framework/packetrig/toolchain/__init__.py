@@ -4,16 +4,19 @@ clang.py     which clang, and the LLVM tools of the same version
 cache.py     what was compiled before, found again by what went into it
 compiler.py  one C file to one object
 helpers.py   the kernel's helpers, as libbpf's header declares them
+llvm.py      llvm-profdata and llvm-cov, for coverage
 """
 
 from __future__ import annotations
 
 from .cache import Cache, folder
 from .clang import Clang, find_clang, tool
-from .compiler import Built, compile  # noqa: A004 - toolchain.compile() is what it does
+from .compiler import ENDING, FLAGS, Built, compile  # noqa: A004 - toolchain.compile() is it
 from .helpers import Helper, helpers
 
 __all__ = [
+    "ENDING",
+    "FLAGS",
     "Built",
     "Cache",
     "Clang",

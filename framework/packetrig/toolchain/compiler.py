@@ -20,6 +20,8 @@ from .cache import FORMAT, Cache, Manifest, digest_of, folder
 from .clang import Clang, find_clang, run
 
 FLAGS = ("-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra")
+# What stands behind the options in each command: where it runs, and of what.
+ENDING = ("-fdebug-compilation-dir={folder}", "-c", "{source}")
 
 # libc's headers choose by the machine that a program is compiled for; -target bpf tells them none,
 # and they then ask for 32-bit headers that are not there (gnu/stubs-32.h).
@@ -92,8 +94,8 @@ def compile(  # noqa: A001 - toolchain.compile() is what it does
         *_absolute(flags),
     )
     clang = find_clang()
-    place = f"-fdebug-compilation-dir={path.parent}"
-    command = (str(clang.path), *options, place, "-c", str(path))
+    ending = (each.format(folder=path.parent, source=path) for each in ENDING)
+    command = (str(clang.path), *options, *ending)
     job = _Job(given, path, clang, command, Cache(folder(os.environ)))
     key = job.key(content)
     built = job.look_up(key)
