@@ -15,7 +15,7 @@ from ._bpf.contexts import LAYOUTS, encode
 from ._bpf.kinds import BEHIND_REDIRECT
 from .cost import measure
 from .errors import Error, Failure, InputRefused, Unsupported
-from .run import Run, Runs, made
+from .run import Run, Runs, made, repeated
 from .verdicts import TABLES
 from .verifier import Statistics
 
@@ -330,6 +330,7 @@ class Program:
                 "BPF_F_PSEUDO_HDR with bpf_l4_csum_replace()",
                 check="checksum_complete",
                 packet=frame,
+                repeat=repeated(self, frame, checksum_complete=True),
             )
         attach = self.owner.loaded.attach_types[self.name] if self.kind == "xdp" else 0
         if error == errno.EINVAL and attach in BEHIND_REDIRECT:

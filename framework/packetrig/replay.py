@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from . import packets, refusals
-from .errors import CaptureError, CodecError, Error, InputRefused, MapError, NoSuchName, NotFound
+from .errors import (
+    CaptureError,
+    CodecError,
+    Error,
+    Failure,
+    InputRefused,
+    MapError,
+    NoSuchName,
+    NotFound,
+)
 from .objects import Object
 from .packets.pcap import Record
 from .program import Program
@@ -34,7 +43,7 @@ class Replayed:
 
     `run` is what the program answered, or None: then `refusal` says why the kernel was not given
     the frame, and nothing was tested. `other` and `other_refusal` are the same of the program that
-    it is compared with.
+    it is compared with. `failure` says what is wrong with a run that the kernel gave no verdict of.
     """
 
     number: int
@@ -43,6 +52,7 @@ class Replayed:
     refusal: str = ""
     other: Run | None = None
     other_refusal: str = ""
+    failure: Failure | None = None
 
     @property
     def is_tested(self) -> bool:
@@ -160,6 +170,7 @@ def replay(
     against: Program | None = None,
     renew: bool = False,
     setup: Setup | None = None,
+    checksum_complete: bool = False,
 ) -> Iterator[Replayed]:
     """Run a program on the packets of a capture, in their order, and yield what became of each.
 
@@ -171,7 +182,17 @@ def replay(
         against: Another program that gets the same packets, each with its own maps.
         renew: Give every packet the object as it was loaded, with `setup` put in again.
         setup: What `renew` puts in; before the first packet it is there already (`Setup.load`).
+        checksum_complete: Give a TC program each packet with the sum that a device made; a packet
+            that leaves it stale is yielded with the failure. Not together with `against`.
     """
+    if checksum_complete:
+        if against:
+            raise Error("checksum_complete is for one program: it compares with no other")
+        for record in records:
+            if renew:
+                _begin(program, setup or Setup())
+            yield _summed(program, record)
+        return
     if renew:
         yield from (_alone(program, record, against, setup or Setup()) for record in records)
         return
@@ -188,10 +209,22 @@ def _alone(program: Program, record: Record, against: Program | None, setup: Set
         if each is None:
             found.append((None, ""))
             continue
-        each.owner.renew()
-        setup.put(each.owner)
+        _begin(each, setup)
         found.append(_answer(each, record))
     return Replayed(record.number, record, *found[0], *found[1])
+
+
+def _begin(program: Program, setup: Setup) -> None:
+    program.owner.renew()
+    setup.put(program.owner)
+
+
+def _summed(program: Program, record: Record) -> Replayed:
+    try:
+        run, refusal = _answer(program, record, checksum_complete=True)
+    except Failure as e:
+        return Replayed(record.number, record, None, failure=e)
+    return Replayed(record.number, record, run, refusal)
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
@@ -210,7 +243,9 @@ def _answers(program: Program, records: list[Record]) -> Iterator[tuple[Run | No
             yield from (_answer(program, record) for record in group)
 
 
-def _answer(program: Program, record: Record) -> tuple[Run | None, str]:
+def _answer(
+    program: Program, record: Record, *, checksum_complete: bool = False
+) -> tuple[Run | None, str]:
     # The beginning of a packet is another packet: its lengths and checksums are wrong.
     if record.is_snapped:
         return None, (
@@ -218,7 +253,7 @@ def _answer(program: Program, record: Record) -> tuple[Run | None, str]:
             "length): capture whole packets with `tcpdump -s 0`"
         )
     try:
-        return program.run(record.data), ""
+        return program.run(record.data, checksum_complete=checksum_complete), ""
     except InputRefused as e:
         return None, str(e).removeprefix(f"{program.name}: ")
 

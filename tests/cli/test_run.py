@@ -87,6 +87,48 @@ def test_captures_and_frames_are_numbered_through(packetrig: Command, capture: C
     assert [line.split()[0] for line in ended.out.splitlines()[2:-2]] == ["1", "2", "3", "4"]
 
 
+STALE = "progs/tc_stale.bpf.c"
+PLAIN = bytes(12) + b"\x88\xb5" + bytes(46)
+
+
+@pytest.mark.parametrize("renew", [(), ("--renew",)], ids=["kept", "renewed"])
+def test_a_sum_that_a_program_leaves_stale_is_a_failure(
+    packetrig: Command, renew: tuple[str, ...]
+) -> None:
+    words = ("run", STALE, "--frame", PLAIN.hex(), "--frame", SHORT.hex(), *renew)
+
+    without, ended = packetrig(*words), packetrig(*words, "--checksum-complete")
+
+    assert (without.code, ended.code) == (0, 1)
+    assert "Ether / 46 bytes " in ended.out
+    assert " FAILS    skb->csum is stale after the run: " in ended.out
+    assert ended.out.endswith("\n1 packet: 1 FAILS; 1 refused, not tested\n")
+
+
+def test_the_failure_stands_in_the_document_beside_its_frame(packetrig: Command) -> None:
+    ended = packetrig("run", STALE, "--frame", PLAIN.hex(), "--checksum-complete", "--json")
+
+    document = json.loads(ended.out)
+    (packet,) = document["packets"]
+    assert packet["failure"].startswith("stale: skb->csum is stale")
+    assert (packet["verdict"], packet["refused"]) == (None, None)
+    assert (document["tested"], document["failed"], document["verdicts"]) == (1, 1, {})
+    assert ended.code == 1
+
+
+def test_the_sum_is_for_one_program_that_is_given_an_skb(packetrig: Command) -> None:
+    asked = ("--frame", PLAIN.hex(), "--checksum-complete")
+
+    compared = packetrig("run", STALE, *asked, "--against", STALE)
+    xdp = packetrig("run", MIX, *asked)
+
+    assert compared == Ended(
+        2, "", "packetrig: --checksum-complete is for one program: leave --against out\n"
+    )
+    assert xdp.code == 2
+    assert "is for programs that are given an skb, this one is xdp" in xdp.out
+
+
 def test_out_holds_what_passed_as_the_program_left_it(
     packetrig: Command, capture: Capture, place: Path
 ) -> None:
@@ -154,6 +196,7 @@ def test_json_is_one_document(packetrig: Command, capture: Capture) -> None:
         "tested": 1,
         "verdicts": {"PASS": 1},
         "refused": 1,
+        "failed": 0,
         "differing": None,
     }
     assert (first["verdict"], first["frame"], first["data"][44:46]) == ("PASS", GOOD.hex(), "3f")

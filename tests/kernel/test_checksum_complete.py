@@ -70,10 +70,20 @@ def test_a_marker_that_forgets_the_sum_of_ipv6_is_found_out(forgetful):
 
     assert seen.value.check == "checksum_complete"
     assert seen.value.packet == V6
+    assert seen.value.repeat.endswith(f" --checksum-complete --frame {V6.hex()}")
     assert forgetful.mocks.bpf_csum_update.calls != []
     # IPv4's header and its own checksum cancel out; and without the sum nobody can tell.
     assert forgetful.run(V4, checksum_complete=True).bad_checksums == []
     assert forgetful.run(V6).bad_checksums == []
+
+
+def test_the_check_tells_the_command_that_shows_the_stale_sum(forgetful):
+    set_up(forgetful)
+
+    with pytest.raises(Failure, match="what a device summed up stays right does not") as seen:
+        forgetful.judge(V6)
+
+    assert seen.value.repeat.endswith(f" --checksum-complete --frame {V6.hex()}")
 
 
 @pytest.mark.parametrize(

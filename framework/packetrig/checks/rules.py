@@ -51,7 +51,8 @@ class Check:
         try:
             held = self.function(before, run, **{name: given[name] for name in self.asks})
         except AssertionError as e:
-            raise self._failure(before, run, str(e).splitlines()[0] if str(e) else "") from e
+            repeat = e.repeat if isinstance(e, Failure) else ""
+            raise self._failure(before, run, str(e).partition("\n")[0], repeat) from e
         except (Unsupported, PermissionDenied):
             raise  # of this kernel, not of the check: the plugin skips
         except Exception as e:
@@ -62,7 +63,7 @@ class Check:
         if held is False:
             raise self._failure(before, run, "")
 
-    def _failure(self, before: bytes, run: Run, why: str) -> Failure:
+    def _failure(self, before: bytes, run: Run, why: str, repeat: str = "") -> Failure:
         told = f": {why}" if why else ""
         sentence = f"{run.program.name}: {self.name.replace('_', ' ')} does not hold{told}"
         return Failure(
@@ -70,7 +71,7 @@ class Check:
             check=self.name,
             packet=before,
             run=run,
-            repeat=run.repeat,
+            repeat=repeat or run.repeat,
         )
 
     def __repr__(self) -> str:

@@ -41,13 +41,14 @@ class _Tally:
         self.keeps = keeps
         self.verdicts: Counter[str] = Counter()
         self.refused = 0
+        self.failed = 0
         self.differing = 0
         self.passed: list[Record] = []
         self.began_ns = -1
 
     @property
     def tested(self) -> int:
-        return sum(self.verdicts.values())
+        return sum(self.verdicts.values()) + self.failed
 
     def watched(self, events: Iterable[Replayed]) -> Iterator[Replayed]:
         """Hand the events on, counted."""
@@ -55,7 +56,9 @@ class _Tally:
             if self.began_ns < 0:
                 self.began_ns = event.record.time_ns
             self.differing += event.differs
-            if event.run is None:
+            if event.failure:
+                self.failed += 1
+            elif event.run is None:
                 self.refused += 1
             else:
                 self.verdicts[name_of(event.run.verdict)] += 1
@@ -65,7 +68,8 @@ class _Tally:
 
     def sentence(self, *, is_compared: bool) -> str:
         """Sum up, as the last line of the table."""
-        said = ", ".join(f"{count} {name}" for name, count in self.verdicts.most_common())
+        counts = [*self.verdicts.most_common(), *([("FAILS", self.failed)] if self.failed else [])]
+        said = ", ".join(f"{count} {name}" for name, count in counts)
         text = f"{_packets(self.tested)}: {said}" if said else "no packet tested"
         if self.refused:
             text += f"; {self.refused} refused, not tested"
@@ -98,6 +102,11 @@ def _rewritten(record: Record, run: Run) -> Record:
 @click.option("--setup", metavar="FILE", help="TOML: what maps and globals hold at the beginning.")
 @click.option("--set", "settings", metavar="GLOBAL=VALUE", multiple=True, help="Set a global.")
 @click.option("--define", metavar="NAME=VALUE", multiple=True, help="Define a macro for clang.")
+@click.option(
+    "--checksum-complete",
+    is_flag=True,
+    help="Give a TC program each packet with the sum of a device; exit 1 if one leaves it stale.",
+)
 @click.option("--renew", is_flag=True, help="Empty maps and fresh globals before each packet.")
 @click.option(
     "--limit",
@@ -117,6 +126,7 @@ def command(
     setup: str | None,
     settings: tuple[str, ...],
     define: tuple[str, ...],
+    checksum_complete: bool,
     renew: bool,
     limit: int | None,
     as_json: bool,
@@ -128,6 +138,8 @@ def command(
     counted as tested.
     """
     given = inputs.records(captures, frames)
+    if against and checksum_complete:
+        raise Error("--checksum-complete is for one program: leave --against out")
     if out:
         files.check(out)
     state = Setup.read(setup) if setup else Setup()
@@ -143,6 +155,7 @@ def command(
                 against=other.program if other else None,
                 renew=renew,
                 setup=state,
+                checksum_complete=checksum_complete,
             )
             tally = _Tally(keeps=out is not None)
             show = _show_json if as_json else _show_table
@@ -154,7 +167,7 @@ def command(
         raise Error(f"{loaded.program.name}: no packet was tested, {tally.refused} refused")
     if out:
         pcap.write(Path(out), tally.passed)
-    return Exit.REFUSED if tally.differing else Exit.HELD
+    return Exit.REFUSED if tally.differing or tally.failed else Exit.HELD
 
 
 def _load_other(
@@ -232,12 +245,20 @@ def _rows(
             str(event.number),
             f"{'-' if since < 0 else ''}{abs(since) / 1e9:.6f}",
             packets.explain.summary(event.record.data),
-            name_of(event.run.verdict) if event.run else "refused",
+            _answered(event),
             _listed(event.differences) if is_compared else _change(event),
         )
 
 
+def _answered(event: Replayed) -> str:
+    if event.failure:
+        return "FAILS"
+    return name_of(event.run.verdict) if event.run else "refused"
+
+
 def _change(event: Replayed) -> str:
+    if event.failure:
+        return str(event.failure).partition(": ")[2]
     if event.run is None:
         return event.refusal
     said = [_listed(event.run.changes)] if event.run.is_rewritten else []
@@ -288,6 +309,7 @@ def _show_json(
             "tested": tally.tested,
             "verdicts": dict(tally.verdicts),
             "refused": tally.refused,
+            "failed": tally.failed,
             "differing": tally.differing if other else None,
         }
     )
@@ -302,6 +324,7 @@ def _as_json(event: Replayed, *, is_compared: bool) -> dict[str, Any]:
         "frame": event.record.data.hex(),
         "verdict": name_of(run.verdict) if run else None,
         "refused": event.refusal or None,
+        "failure": str(event.failure) if event.failure else None,
         "data": run.data.hex() if run else None,
         "metadata": run.metadata.hex() if run else None,
     }
