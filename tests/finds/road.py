@@ -17,7 +17,15 @@ from packetrig.models import ANY, Model
 from packetrig.packets import explain
 
 LONG = 8192
+TAGS = (b"\x81\x00", b"\x88\xa8")
 _PASSES = (TC.OK, TC.UNSPEC, TC.PIPE)
+
+
+def _received(frame: bytes, number: bytes) -> bytes:
+    # Behind TC, who received a tag of VLAN 0 has the tag behind it taken off as well.
+    while not int.from_bytes(number, "big") & 0xFFF and frame[12:14] in TAGS:
+        frame, number = frame[:12] + frame[16:], frame[14:16]
+    return frame
 
 
 class Road:
@@ -48,7 +56,7 @@ class Road:
         assert self._wire is not None
         frame = packet + bytes(LONG - len(packet))
         # What arrives has its outer tag beside it, and the program does not see that.
-        is_tagged = not self._is_egress and packet[12:14] in (b"\x81\x00", b"\x88\xa8")
+        is_tagged = not self._is_egress and packet[12:14] in TAGS
         seen = frame[:12] + frame[16:] if is_tagged else frame
         answer = model.answer(seen, loaded.program)
         before = loaded.maps.snapshot()
@@ -64,6 +72,8 @@ class Road:
             told.append(f"  the model says {answer.verdict!r}, and the frame {arrived}")
         elif trip.passed and answer.data is not ANY:
             expected = seen if answer.data is None else answer.data
+            if is_tagged:
+                expected = _received(expected, number=frame[14:16])
             if trip.passed[0] != expected:
                 told.append(explain.difference(expected, trip.passed[0]))
         changes = loaded.maps.changes(before)
