@@ -49,7 +49,7 @@ DOORS = {
     "pyroute2": {"live"},
     "dask": {"fuzz"},
     "distributed": {"fuzz"},
-    "subprocess": {"toolchain", "live", "matrix", "gate"},
+    "subprocess": {"toolchain", "live", "matrix", "gate", "fuzz.processes"},
     "click": {"cli"},
     "rich": {"cli"},
     "pydantic": {"gate"},
