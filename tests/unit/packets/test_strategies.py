@@ -11,6 +11,7 @@ from hypothesis.errors import InvalidArgument
 
 from packetrig.packets import explain, frames, pcap
 from packetrig.packets import strategies as net
+from packetrig.packets.told import Mangled
 
 quick = settings(max_examples=25)
 SOUND = {
@@ -45,6 +46,11 @@ def names(frame: bytes) -> set[str]:
 
 def plainest(strategy, condition=bool) -> bytes:
     return find(strategy, condition, random=random.Random(1), settings=settings(max_examples=2000))
+
+
+def first(strategy) -> bytes:
+    generating = settings(max_examples=1, database=None, phases=[Phase.generate])
+    return find(strategy, lambda _: True, random=random.Random(1), settings=generating)
 
 
 @quick
@@ -185,6 +191,23 @@ def test_a_data_offset_gets_the_options_that_fill_it(words, data):
 
     assert (header.name, header.length) == ("TCP", 4 * words)
     assert frames.payload(frame) == b"GET /"
+
+
+@pytest.mark.parametrize("words", range(16))
+def test_every_data_offset_can_be_had_with_options_and_against_them(words):
+    made = first(net.tcp_packets(data_offset=words, version=4, vlans=(), ip_options=b""))
+    lying = first(net.tcp_packets(data_offset=words, options=b"\1" * 8, version=6, vlans=()))
+
+    assert made[34 + 12] >> 4 == words
+    tcp = frames.walk(lying)[-1]
+    assert lying[tcp.offset + 12] >> 4 == words
+    assert lying[tcp.offset + 20 : tcp.offset + 28] == b"\1" * 8
+
+
+@quick
+@given(net.tcp_packets(payload=net.http_requests(method="GET", path="/", at_most=5)))
+def test_a_request_may_end_with_the_frame(frame):
+    assert frame.endswith(b"GET /")
 
 
 @quick
@@ -362,6 +385,21 @@ def test_the_frames_of_a_capture_are_sampled_the_shortest_first(tmp_path):
 
     assert plainest(net.from_pcap(path)) == b"\x01" * 20
     assert plainest(net.from_pcap(path), lambda frame: len(frame) > 20) == bytes(60)
+
+
+def test_mutations_near_the_frames_of_a_capture_say_what_is_wrong(tmp_path):
+    path = tmp_path / "some.pcap"
+    pcap.write(path, [first(net.tcp_packets()), first(net.udp_packets())])
+
+    @quick
+    @given(net.from_pcap(path, mangle=True))
+    def is_told(frame):
+        assert isinstance(frame, Mangled)
+        assert frame.what
+        assert frame not in captured
+
+    captured = {record.data for record in pcap.read(path)}
+    is_told()
 
 
 def test_a_capture_without_a_whole_packet_is_an_impossible_argument(tmp_path):
