@@ -39,11 +39,16 @@ def wire() -> Generator[Wire, None, None]:
 
     with wire.right.attach(firewall, mode="native"):
         assert wire.send(frame) == []
+
+    A test that leaves a program attached, or a process running inside, has an error.
     """
     from packetrig.live import Wire
 
     with Wire() as made:
         yield made
+        left = made.leftovers() if made.is_open else []
+    if left:
+        pytest.fail(f"the test left something behind on the wire: {'; '.join(left)}", pytrace=False)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -76,7 +81,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tell pytest-xdist's controller what this worker did with golden files."""
+    """Wait for what closed wires left; tell pytest-xdist's controller about golden files."""
+    if live := sys.modules.get("packetrig.live"):
+        live.finish()
     worker = getattr(session.config, "workeroutput", None)
     if worker is not None and (golden := _in_use("golden")):
         found = golden.session(session.config)

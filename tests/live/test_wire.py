@@ -14,7 +14,7 @@ import pytest
 
 from packetrig import TC, XDP, InputRefused
 from packetrig.errors import Error
-from packetrig.live import Ended, Wire
+from packetrig.live import Ended, Wire, finish
 
 pytestmark = pytest.mark.live
 
@@ -188,10 +188,12 @@ def test_sending_leaves_the_cpus_of_the_thread_as_they_were(wire, frame):
 
 
 def test_a_wire_leaves_no_interface_and_no_descriptor(frame, xdp, tc):
+    finish()
     interfaces, descriptors = socket.if_nameindex(), _open_descriptors()
     for mode, source in (("native", xdp), ("generic", xdp), ("tc-ingress", tc)):
         with Wire() as wire, wire.right.attach(source, mode=mode):
             wire.send(frame(1))
+    finish()
     assert socket.if_nameindex() == interfaces
     assert _open_descriptors() == descriptors
 

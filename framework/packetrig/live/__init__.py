@@ -6,7 +6,7 @@ or `tc`, nothing is named on the machine, nothing sleeps:
 - `namespace()` makes a network namespace that dies with its descriptor;
 - `Wire` makes a veth pair with all noise off; `wire.right.attach(program, mode=...)` attaches for
   the length of a with block; `wire.send(packet)` returns what reached the stack behind the
-  program, `wire.trace(packet)` also tells what came back and what was counted;
+  program and says where the frame ended, `wire.trace(packet)` also tells what was counted;
 - `smoke(object, mode, frames)` holds a program on a wire to its own test run;
 - `cgroup()` makes a cgroup: `group.attach(object)` for what meets connect() there, and
   `group.command(words)` to run something in it;
@@ -19,10 +19,12 @@ from __future__ import annotations
 from .attach import Attached, Mode, Place, attached
 from .cgroup import Cgroup, cgroup
 from .deliver import Delivery, deliver
+from .end import End
+from .leaving import finish
 from .namespace import Namespace, namespace
 from .smoke import Difference, SmokeReport, smoke
-from .trip import Ended, Trip
-from .wire import End, Wire
+from .trip import Ended, Sent, Trip
+from .wire import Wire
 
 __all__ = [
     "Attached",
@@ -34,12 +36,14 @@ __all__ = [
     "Mode",
     "Namespace",
     "Place",
+    "Sent",
     "SmokeReport",
     "Trip",
     "Wire",
     "attached",
     "cgroup",
     "deliver",
+    "finish",
     "namespace",
     "smoke",
 ]

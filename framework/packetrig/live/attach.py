@@ -1,7 +1,8 @@
 """Attach a program to an interface for the length of a with block, and prove that it is there.
 
 Everything goes over rtnetlink. XDP is set with `UPDATE_IF_NOEXIST` and taken off only while it is
-still ours (`REPLACE` with the expected program); a TC program gets a filter of its own in clsact.
+still ours (`REPLACE` with the expected program); a TC program gets a filter of its own in clsact,
+or a bpf_link of its own at tcx.
 What the kernel then says is attached is read back: the flag that asks for a mode and the number
 that reports one differ (XDP_FLAGS_DRV_MODE is 4, XDP_ATTACHED_DRV is 1).
 """
@@ -20,8 +21,11 @@ from typing import Any, Protocol
 
 from pyroute2.netlink.exceptions import NetlinkError
 
+from .. import _bpf
+from .._bpf.kinds import BEHIND_REDIRECT
 from ..errors import Error, Unsupported
 from .namespace import Namespace
+from .parking import PARKING
 from .rtnl import netlink
 
 
@@ -32,11 +36,28 @@ class Mode(Enum):
     GENERIC = "generic"
     TC_INGRESS = "tc-ingress"
     TC_EGRESS = "tc-egress"
+    TCX_INGRESS = "tcx-ingress"
+    TCX_EGRESS = "tcx-egress"
 
     @property
     def is_xdp(self) -> bool:
         """Tell XDP's hooks from those of TC."""
         return self in (Mode.NATIVE, Mode.GENERIC)
+
+    @property
+    def is_tc_ingress(self) -> bool:
+        """Tell the hooks of TC for what an interface receives."""
+        return self in (Mode.TC_INGRESS, Mode.TCX_INGRESS)
+
+    @property
+    def is_egress(self) -> bool:
+        """Tell the hooks for what an interface sends."""
+        return self in (Mode.TC_EGRESS, Mode.TCX_EGRESS)
+
+    @property
+    def is_tcx(self) -> bool:
+        """Tell the hooks that take a bpf_link (Linux 6.6)."""
+        return self in (Mode.TCX_INGRESS, Mode.TCX_EGRESS)
 
     @property
     def kind(self) -> str:
@@ -89,6 +110,7 @@ _XDP_ID = {Mode.NATIVE: "IFLA_XDP_DRV_PROG_ID", Mode.GENERIC: "IFLA_XDP_SKB_PROG
 _CLSACT_INGRESS, _CLSACT_EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
 _TCA_BPF_ID = 11
 _PARENT = {Mode.TC_INGRESS: _CLSACT_INGRESS, Mode.TC_EGRESS: _CLSACT_EGRESS}
+TCX_TYPES = {Mode.TCX_INGRESS: 46, Mode.TCX_EGRESS: 47}  # enum bpf_attach_type
 
 _HINTS: dict[int, str] = {
     errno.EOPNOTSUPP: "the driver has no native XDP: use mode='generic'",
@@ -136,20 +158,38 @@ def attached(place: Place, source: Any, mode: Mode | str) -> Iterator[Attached]:
     """
     mode = Mode.of(mode)
     program = program_of(source)
+    _check_kind(place, program, mode)
+    # Ours to hold: the object may be closed or renewed before the block ends.
+    fd = os.dup(program.fd)
+    try:
+        number = program_id(fd)
+        told = Attached(program.name, number, place.name, mode)
+        if mode.is_xdp:
+            with PARKING.held(fd, number), _xdp(place, fd, program.name, mode):
+                yield told
+        else:
+            with (_tcx if mode.is_tcx else _tc)(place, fd, program.name, mode):
+                yield told
+    finally:
+        os.close(fd)
+
+
+def _check_kind(place: Place, program: ProgramLike, mode: Mode) -> None:
     if program.kind != mode.kind and not (program.kind == "action" and not mode.is_xdp):
         fits = ", ".join(m.value for m in Mode if m.kind == program.kind) or "none of these"
+        if program.kind.startswith(("cgroup", "sock_ops")):
+            fits = "live.cgroup(), and group.attach(...)"
         raise Error(
             f"{program.name} is a program for {program.kind}: it cannot be attached to "
             f"{place.name} as {mode.value}; what fits: {fits}"
         )
-    # Ours to hold: the object may be closed or renewed before the block ends.
-    fd = os.dup(program.fd)
-    try:
-        hook = _xdp if mode.is_xdp else _tc
-        with hook(place, fd, program.name, mode):
-            yield Attached(program.name, program_id(fd), place.name, mode)
-    finally:
-        os.close(fd)
+    owner = getattr(program, "owner", None)
+    behind = BEHIND_REDIRECT.get(owner.loaded.attach_types[program.name]) if owner else None
+    if mode.is_xdp and behind:
+        raise Error(
+            f"{program.name} is a program for the entries of a {behind}: it runs behind a redirect "
+            f"and cannot be attached to {place.name}; put it into the map"
+        )
 
 
 def _netlink(place: Place, what: str) -> AbstractContextManager[Any]:
@@ -163,7 +203,7 @@ def _xdp(place: Place, fd: int, name: str, mode: Mode) -> Iterator[None]:
     with _netlink(place, what) as route:
         _set_xdp(route, place, fd, flags | _UPDATE_IF_NOEXIST)
         ours = program_id(fd)
-        seen = _xdp_ids(route, place).get(mode, 0)
+        seen = xdp_ids(next(iter(route.get_links(place.index)))).get(mode, 0)
         if seen != ours:
             _set_xdp(route, place, -1, flags)
             raise Error(f"{place.name}: {what}: the kernel reports program {seen}, not {ours}")
@@ -181,10 +221,30 @@ def _set_xdp(route: Any, place: Place, fd: int, flags: int, *, expected: int | N
     route.link("set", index=place.index, IFLA_XDP={"attrs": attrs})
 
 
-def _xdp_ids(route: Any, place: Place) -> dict[Mode, int]:
-    xdp = next(iter(route.get_links(place.index))).get_attr("IFLA_XDP")
+def xdp_ids(link: Any) -> dict[Mode, int]:
+    """Read from a link message of rtnetlink which XDP programs are attached."""
+    xdp = link.get_attr("IFLA_XDP")
     ids = {mode: xdp.get_attr(attr) if xdp else None for mode, attr in _XDP_ID.items()}
     return {mode: number for mode, number in ids.items() if number}
+
+
+@contextmanager
+def _tcx(place: Place, fd: int, name: str, mode: Mode) -> Iterator[None]:
+    what = f"{place.name}: attaching {name} ({mode.value})"
+    none: Any = _bpf.ffi.NULL
+    with place.namespace.inside():
+        if _bpf.lib.pr_tcx_query(place.index, TCX_TYPES[mode], none, none, 0) == -errno.EINVAL:
+            raise Unsupported("tcx", "this kernel has none (Linux 6.6); use tc-ingress, tc-egress")
+        link: int = _bpf.lib.pr_link_create(fd, place.index, TCX_TYPES[mode], 0)
+    if link < 0:
+        if -link in (errno.EPERM, errno.EACCES):
+            raise _bpf.denied(what)
+        hint = f" ({_HINTS[-link]})" if -link in _HINTS else ""
+        raise Error(f"{what}: {os.strerror(-link).lower()}{hint}")
+    try:
+        yield
+    finally:
+        os.close(link)  # nobody else has it, so this takes the program off
 
 
 @contextmanager
@@ -203,10 +263,10 @@ def _tc(place: Place, fd: int, name: str, mode: Mode) -> Iterator[None]:
             parent=parent,
             direct_action=True,
         )
-        filters = [f for f in _filters(route, place, parent) if f[2] == ours]
-        if not filters:
+        found = [f for f in filters(route, place.index, mode) if f[2] == ours]
+        if not found:
             raise Error(f"{place.name}: {what}: the kernel does not list program {ours}")
-    priority, handle, _ = filters[-1]
+    priority, handle, _ = found[-1]
     try:
         yield
     finally:
@@ -220,9 +280,7 @@ def _tc(place: Place, fd: int, name: str, mode: Mode) -> Iterator[None]:
                 prio=priority,
                 protocol=0x0003,
             )
-            if owns_qdisc and not any(
-                _filters(route, place, other) for other in (_CLSACT_INGRESS, _CLSACT_EGRESS)
-            ):
+            if owns_qdisc and not any(filters(route, place.index, other) for other in _PARENT):
                 route.tc("del", "clsact", place.index)
 
 
@@ -238,11 +296,11 @@ def _add_clsact(route: Any, place: Place) -> bool:
     return True
 
 
-def _filters(route: Any, place: Place, parent: int) -> list[tuple[int, int, int]]:
-    # (priority, handle, program id) of each BPF filter there.
+def filters(route: Any, index: int, mode: Mode) -> list[tuple[int, int, int]]:
+    """List (priority, handle, program id) of each BPF filter of an interface's clsact."""
     return [
         (message["info"] >> 16, message["handle"], _filter_program(message))
-        for message in route.get_filters(index=place.index, parent=parent)
+        for message in route.get_filters(index=index, parent=_PARENT[mode])
         if message.get_attr("TCA_OPTIONS")
     ]
 

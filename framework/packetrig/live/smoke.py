@@ -11,9 +11,10 @@ from ..errors import InputRefused
 from ..verdicts import TC, XDP
 from . import traffic as real
 from .attach import Mode, program_of
+from .end import End
 from .taps import ETH_P_ALL, USUAL_PROTOCOLS, VLAN, Tap
 from .trip import Ended, Trip
-from .wire import End, Wire
+from .wire import Wire
 
 SHOWN = 10  # differences that a report keeps
 

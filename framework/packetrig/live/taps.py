@@ -12,8 +12,7 @@ import contextlib
 import select
 import socket
 import struct
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from ..errors import PermissionDenied, Unsupported
 
@@ -160,18 +159,3 @@ class Barrier:
                 return False
             self._sock.recv(64)
         return True
-
-
-def close_all(sockets: Sequence[socket.socket]) -> None:
-    """Close packet sockets side by side.
-
-    The kernel waits for an RCU grace period (about 10 ms) for each of them; closed at once, they
-    share one.
-    """
-    threads = [threading.Thread(target=sock.close) for sock in sockets[1:]]
-    for thread in threads:
-        thread.start()
-    if sockets:
-        sockets[0].close()
-    for thread in threads:
-        thread.join()

@@ -15,7 +15,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ..packets.frames import inet_checksum
-from .wire import End, Wire
+from .end import End
+from .wire import Wire
 
 LEFT4, RIGHT4 = "10.0.0.1", "10.0.0.2"
 LEFT6, RIGHT6 = "2001:db8::1", "2001:db8::2"

@@ -1,10 +1,9 @@
-"""A veth pair in namespaces of its own: real frames, through real hooks, and where each ended."""
+"""veth pairs in namespaces of their own: real frames, through real hooks, and where each ended."""
 
 from __future__ import annotations
 
 import errno
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,93 +11,16 @@ from typing import Any, Self
 
 from .. import packets
 from ..errors import Error, InputRefused
-from .attach import Attached, Mode, Place, attached
-from .ethtool import Counters, switch
+from .cable import Manner, lay
+from .end import End
+from .ethtool import Counters
+from .leaving import later
+from .leftovers import leftovers
 from .namespace import Namespace
-from .rtnl import netlink
-from .taps import ETH_P_ALL, USUAL_PROTOCOLS, VLAN, Barrier, Tap, close_all, protocol_of
-from .trip import Trip
+from .taps import ETH_P_ALL, USUAL_PROTOCOLS, VLAN, Barrier, protocol_of
+from .trip import Sent, Trip
 
-_IFA_F_NODAD = 0x02
-_NO_VETH = {errno.EOPNOTSUPP: "this kernel has no veth: load the module, or enable CONFIG_VETH"}
 _DEADLINE = 2.0  # seconds until a frame that was sent and did not arrive is an Error
-
-
-class End:
-    """Be one end of a wire: an interface that sends, receives, and takes programs."""
-
-    def __init__(self, wire: Wire, name: str, mac: str, namespace: Namespace) -> None:
-        self.name = name
-        self.mac = mac
-        self.namespace = namespace
-        self.index = 0
-        self.modes: list[Mode] = []
-        self._wire = wire
-        self._taps: dict[int, Tap] = {}
-
-    def __repr__(self) -> str:
-        return f"<{self.name}: interface {self.index}, {self.mac}>"
-
-    @property
-    def place(self) -> Place:
-        """Name the interface, as `attached()` wants it."""
-        return Place(self.namespace, self.index, self.name)
-
-    @contextmanager
-    def attach(self, source: Any, mode: Mode | str = Mode.NATIVE) -> Iterator[Attached]:
-        """Attach a program, or an object with one, for the length of a with block.
-
-        `mode` is native, generic, tc-ingress (what this end receives) or tc-egress (what this end
-        sends: attach it to `wire.left` to have it see what `wire.send()` sends).
-        """
-        mode = Mode.of(mode)
-        with attached(self.place, source, mode) as what:
-            self.modes.append(mode)
-            try:
-                yield what
-            finally:
-                self.modes.remove(mode)
-
-    def send(self, packet: Any) -> list[bytes]:
-        """Send a packet from this end; return the frames that reached the stack of the other."""
-        return list(self.trace(packet).passed)
-
-    def trace(self, packet: Any) -> Trip:
-        """Send a packet from this end and tell where it ended."""
-        return self._wire.carry(self, packet)
-
-    def assign(self, address: str, prefix: int, *, check: bool = False) -> None:
-        """Give this end an IPv4 or IPv6 address, usable at once.
-
-        With `check`, IPv6 first asks whether another has it, as it does on a real network.
-        """
-        flags = _IFA_F_NODAD if ":" in address and not check else 0
-        with netlink(self.namespace, f"{self.name}: the address {address}") as route:
-            route.addr("add", index=self.index, address=address, prefixlen=prefix, flags=flags)
-
-    def meet(self, address: str, mac: str) -> None:
-        """Tell this end the MAC of a neighbour, so that it need not ask."""
-        with netlink(self.namespace, f"{self.name}: the neighbour {address}") as route:
-            route.neigh("add", index=self.index, dst=address, lladdr=mac, state="permanent")
-
-    def tap(self, protocol: int = ETH_P_ALL) -> Tap:
-        """Return the tap on this end for a protocol; it is opened once and closed by the wire."""
-        if protocol not in self._taps:
-            with self.namespace.inside():
-                self._taps[protocol] = Tap(self.name, protocol)
-        return self._taps[protocol]
-
-    def taps(self) -> list[Tap]:
-        """List the taps that were opened so far."""
-        return list(self._taps.values())
-
-    def heard(self, protocols: tuple[int, ...]) -> tuple[bytes, ...]:
-        """Take the frames of these taps, and forget what the others heard."""
-        frames: list[bytes] = []
-        for protocol, tap in self._taps.items():
-            taken = tap.frames()
-            frames += taken if protocol in protocols else ()
-        return tuple(frames)
 
 
 class Wire:
@@ -124,9 +46,12 @@ class Wire:
 
     There the outermost VLAN tag is gone: the kernel drops it before it looks for a handler.
 
-    For real applications: `apart=True` gives each end a namespace of its own, `ipv6=True` and
+    For real applications: `apart=True` gives each side a namespace of its own, `ipv6=True` and
     `arp=True` leave these two on (still, no address makes itself), `gro=False` keeps a receiver
     from merging segments.
+
+    `ports=3` gives the right side two more interfaces, for programs that redirect: `wire.ports` is
+    (right, right2, right3), and a frame that leaves by right2 is heard at its `peer`, left2.
     """
 
     def __init__(
@@ -137,60 +62,111 @@ class Wire:
         ipv6: bool = False,
         arp: bool = False,
         gro: bool = True,
+        ports: int = 1,
     ) -> None:
-        self._mtu = mtu
+        if not 1 <= ports <= 16:
+            raise Error(f"ports={ports!r}: a wire has 1 to 16")
+        self._manner = Manner(mtu=mtu, arp=arp, gro=gro)
         self._apart = apart
         self._ipv6 = ipv6
-        self._arp = arp
-        self._gro = gro
-        self._stack = ExitStack()
+        self._count = ports
+        self._stack: ExitStack | None = None
+        self._pairs: list[tuple[End, End]] = []
         self._barrier: Barrier
         self._counters: dict[str, Counters]
         self._devs: dict[str, int]
-        self.left: End
-        self.right: End
 
     def __enter__(self) -> Self:
+        if self._stack is not None:
+            raise Error("the wire is open already")
         with ExitStack() as stack:
             here = self._namespace(stack)
             there = self._namespace(stack) if self._apart else here
-            self.left = End(self, "left", "02:00:00:00:00:01", here)
-            self.right = End(self, "right", "02:00:00:00:00:02", there)
-            self._make_pair()
+            self._pairs = [self._pair(number, here, there) for number in range(self._count)]
+            lay(self._pairs, self._manner)
             self._open_taps(stack)
             self._stack = stack.pop_all()
         return self
+
+    @property
+    def left(self) -> End:
+        """Return the end that sends."""
+        return self._ends()[0]
+
+    @property
+    def right(self) -> End:
+        """Return the end that receives, where programs are attached."""
+        return self._ends()[1]
+
+    @property
+    def ports(self) -> tuple[End, ...]:
+        """Return the ends of the right side: `right`, and with `ports=3` two more."""
+        return tuple(self._ends()[1::2])
+
+    def _ends(self) -> list[End]:
+        if not self._pairs:
+            self.check_open()
+        return [end for pair in self._pairs for end in pair]
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the wire is there: between the beginning and the end of its with block."""
+        return self._stack is not None
+
+    def check_open(self) -> None:
+        """Raise an Error if the wire was not opened, or is closed."""
+        if self._stack is None:
+            state = "closed" if self._pairs else "not open"
+            raise Error(f"the wire is {state}: use it in its with block: with Wire() as wire")
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Give everything back; does nothing the second time."""
-        self._stack.close()
+        """Give everything back; does nothing the second time.
 
-    def send(self, packet: Any) -> list[bytes]:
+        What the kernel takes its time for is done beside: see `live.finish()`.
+        """
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            stack.close()
+
+    def leftovers(self) -> list[str]:
+        """Name the programs that are still attached, and processes that still run inside.
+
+        Closing the wire takes the programs with it; a test that forgets one is wrong all the same.
+        """
+        self.check_open()
+        return leftovers(self._ends())
+
+    def send(self, packet: Any) -> Sent:
         """Send from the left; return the frames that reached the stack of the right.
+
+        The list also says where the frame ended: `wire.send(packet).ended is Ended.BACK`.
 
         Raises:
             InputRefused: the frame is no frame (under 14 bytes) or larger than the wire's MTU.
-            Error: only an egress program of the right is attached, and it would not see this frame.
+            Error: only an egress program of the right is attached, and it would not see this frame;
+                the wire is closed.
         """
-        return list(self.trace(packet).passed)
+        return Sent(self.trace(packet))
 
     def trace(self, packet: Any) -> Trip:
         """Send from the left and tell where the frame ended."""
-        if self.right.modes and set(self.right.modes) == {Mode.TC_EGRESS} and not self.left.modes:
+        modes = self.right.modes
+        if modes and all(mode.is_egress for mode in modes) and not self.left.modes:
             raise Error(
-                "right has a tc-egress program, which sees only what right sends: attach it to "
-                "wire.left, or send with wire.right.send()"
+                f"right has a {modes[0].value} program, which sees only what right sends: attach "
+                "it to wire.left, or send with wire.right.send()"
             )
         return self.left.trace(packet)
 
     def carry(self, near: End, packet: Any) -> Trip:
         """Send a packet from one end and tell where it ended; `End.send` and `trace` use it."""
+        self.check_open()
         frame = packets.to_bytes(packet)
         self._check_size(frame)
-        far = self.right if near is self.left else self.left
+        far = near.peer
         protocols = self._listen(far, frame)
         self.discard()
         before = self._counters[far.name].read(), self.received(far)
@@ -206,6 +182,11 @@ class Wire:
             passed=far.heard(protocols),
             returned=tuple(f for f in near.heard((ETH_P_ALL,)) if f != Barrier.FRAME),
             counters=counters,
+            elsewhere={
+                end.name: heard
+                for end in self._ends()
+                if end not in (near, far) and (heard := end.heard((ETH_P_ALL,)))
+            },
         )
         if protocols != (ETH_P_ALL,) and not trip.passed and received[1] != before[1][1]:
             raise Error(
@@ -221,7 +202,7 @@ class Wire:
 
     def discard(self) -> None:
         """Forget every frame that the taps heard so far."""
-        for end in (self.left, self.right):
+        for end in self._ends():
             end.heard(())
 
     def _namespace(self, stack: ExitStack) -> Namespace:
@@ -230,47 +211,18 @@ class Wire:
         made.quieten(ipv6=self._ipv6)
         return made
 
-    def _make_pair(self) -> None:
-        left, right = self.left, self.right
-        peer: dict[str, Any] = {"ifname": right.name, "address": right.mac, "mtu": self._mtu}
-        peer |= {"num_tx_queues": 1, "num_rx_queues": 1}
-        if self._apart:
-            peer["net_ns_fd"] = right.namespace.fd
-        with netlink(left.namespace, "making a veth pair", hints=_NO_VETH) as route:
-            route.link(
-                "add",
-                kind="veth",
-                ifname=left.name,
-                address=left.mac,
-                mtu=self._mtu,
-                num_tx_queues=1,
-                num_rx_queues=1,
-                peer=peer,
-            )
-        for end in (left, right):
-            with end.namespace.inside():
-                end.index = socket.if_nametoindex(end.name)
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                    switch(
-                        sock,
-                        end.name,
-                        rx_checksum=False,
-                        tx_checksum=False,
-                        tso=False,
-                        gso=False,
-                        gro=self._gro,
-                    )
-        for end in (left, right):
-            with netlink(end.namespace, f"{end.name}: bringing it up") as route:
-                route.link("set", index=end.index, state="up", arp=self._arp)
-        for end in (left, right):
-            with netlink(end.namespace, f"{end.name}: is it up?") as route:
-                _until_it_carries(route, end)
+    def _pair(self, number: int, here: Namespace, there: Namespace) -> tuple[End, End]:
+        suffix = str(number + 1) if number else ""
+        middle = f"{number:02x}"
+        left = End(self, f"left{suffix}", f"02:00:00:00:{middle}:01", here)
+        right = End(self, f"right{suffix}", f"02:00:00:00:{middle}:02", there)
+        left.peer, right.peer = right, left
+        return left, right
 
     def _open_taps(self, stack: ExitStack) -> None:
         stack.callback(self._close_taps)
         self._counters, self._devs = {}, {}
-        for end in (self.left, self.right):
+        for end in self._ends():
             tap = end.tap()
             self._counters[end.name] = Counters(tap.socket, end.name)
             with end.namespace.inside():
@@ -282,22 +234,22 @@ class Wire:
             self._barrier = Barrier()
 
     def _close_taps(self) -> None:
-        taps = [tap.socket for end in (self.left, self.right) for tap in end.taps()]
+        sockets = [tap.socket for end in self._ends() for tap in end.taps()]
         barrier = getattr(self, "_barrier", None)
-        close_all([*taps, *([barrier.socket] if barrier else [])])
+        later(sock.close for sock in (*sockets, *([barrier.socket] if barrier else [])))
 
     def _check_size(self, frame: bytes) -> None:
         if len(frame) < 14:
             raise InputRefused(f"a frame of {len(frame)} bytes cannot be sent: Ethernet needs 14")
         tag = 4 if int.from_bytes(frame[12:14], "big") in VLAN else 0
-        if len(frame) > self._mtu + 14 + tag:
+        if len(frame) > self._manner.mtu + 14 + tag:
             raise InputRefused(
-                f"a frame of {len(frame)} bytes is too large for a wire of MTU {self._mtu}: "
+                f"a frame of {len(frame)} bytes is too large for a wire of MTU {self._manner.mtu}: "
                 f"Wire(mtu={len(frame) - 14})"
             )
 
     def _listen(self, far: End, frame: bytes) -> tuple[int, ...]:
-        if Mode.TC_INGRESS not in far.modes:
+        if not any(mode.is_tc_ingress for mode in far.modes):
             return (ETH_P_ALL,)
         protocols = dict.fromkeys((*USUAL_PROTOCOLS, protocol_of(frame)))
         for protocol in protocols:
@@ -309,7 +261,7 @@ class Wire:
             near.tap().socket.send(frame)
         except OSError as e:
             # TC_ACT_SHOT at egress comes back to a packet socket as ENOBUFS (net_xmit_errno).
-            if e.errno == errno.ENOBUFS and Mode.TC_EGRESS in near.modes:
+            if e.errno == errno.ENOBUFS and _stops_here(near):
                 return False
             raise InputRefused(
                 f"{near.name} cannot send this frame of {len(frame)} bytes: {e.strerror}"
@@ -346,19 +298,9 @@ class Wire:
         return int(fields[1]), int(fields[3])
 
 
-def _until_it_carries(route: Any, end: End) -> None:
-    # A frame that is sent before the kernel's link watch has run is lost in a no-op queue. Asking
-    # for the link makes it run ("net: core: synchronize link-watch when
-    # carrier is queried", v6.8); an older kernel is asked until it has.
-    until = time.monotonic() + _DEADLINE
-    while next(iter(route.get_links(end.index))).get_attr("IFLA_OPERSTATE") != "UP":
-        if time.monotonic() > until:
-            raise Error(f"{end.name}: the interface did not come up within {_DEADLINE:g} s")
-
-
 def _stops_here(near: End) -> bool:
     # An egress program may swallow a frame (stolen, redirected) without telling the sender.
-    return Mode.TC_EGRESS in near.modes
+    return any(mode.is_egress for mode in near.modes)
 
 
 def _moved(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:

@@ -1,0 +1,112 @@
+"""One end of a wire: an interface that sends, receives, and takes programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from .attach import Attached, Mode, Place, attached
+from .namespace import Namespace
+from .rtnl import netlink
+from .taps import ETH_P_ALL, Tap
+from .trip import Sent, Trip
+
+_IFA_F_NODAD = 0x02
+
+
+class Carrier(Protocol):
+    """Describe what an end needs of its wire."""
+
+    def carry(self, near: End, packet: Any) -> Trip:
+        """Send a packet from one end and tell where it ended."""
+
+    def check_open(self) -> None:
+        """Raise an Error if the wire is closed."""
+
+
+class End:
+    """Be one end of a wire: an interface that sends, receives, and takes programs."""
+
+    peer: End
+    """The end at the other side of the cable."""
+
+    def __init__(self, wire: Carrier, name: str, mac: str, namespace: Namespace) -> None:
+        self.name = name
+        self.mac = mac
+        self.namespace = namespace
+        self.index = 0
+        self.modes: list[Mode] = []
+        self._wire = wire
+        self._taps: dict[int, Tap] = {}
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: interface {self.index}, {self.mac}>"
+
+    @property
+    def place(self) -> Place:
+        """Name the interface, as `attached()` wants it."""
+        return Place(self.namespace, self.index, self.name)
+
+    @contextmanager
+    def attach(self, source: Any, mode: Mode | str = Mode.NATIVE) -> Iterator[Attached]:
+        """Attach a program, or an object with one, for the length of a with block.
+
+        `mode` is native, generic, tc-ingress or tcx-ingress (what this end receives), tc-egress or
+        tcx-egress (what this end sends: attach it to `wire.left` to have it see what `wire.send()`
+        sends). The tcx modes need Linux 6.6.
+
+        Raises:
+            Error: the program is of another kind than the hook; something else is attached there;
+                the driver refuses it; the wire is closed. Each says what to try.
+            Unsupported: this kernel has no such hook.
+        """
+        mode = Mode.of(mode)
+        self._wire.check_open()
+        with attached(self.place, source, mode) as what:
+            self.modes.append(mode)
+            try:
+                yield what
+            finally:
+                self.modes.remove(mode)
+
+    def send(self, packet: Any) -> Sent:
+        """Send a packet from this end; see `Wire.send`."""
+        return Sent(self.trace(packet))
+
+    def trace(self, packet: Any) -> Trip:
+        """Send a packet from this end and tell where it ended."""
+        return self._wire.carry(self, packet)
+
+    def assign(self, address: str, prefix: int, *, check: bool = False) -> None:
+        """Give this end an IPv4 or IPv6 address, usable at once.
+
+        With `check`, IPv6 first asks whether another has it, as it does on a real network.
+        """
+        flags = _IFA_F_NODAD if ":" in address and not check else 0
+        with netlink(self.namespace, f"{self.name}: the address {address}") as route:
+            route.addr("add", index=self.index, address=address, prefixlen=prefix, flags=flags)
+
+    def meet(self, address: str, mac: str) -> None:
+        """Tell this end the MAC of a neighbour, so that it need not ask."""
+        with netlink(self.namespace, f"{self.name}: the neighbour {address}") as route:
+            route.neigh("add", index=self.index, dst=address, lladdr=mac, state="permanent")
+
+    def tap(self, protocol: int = ETH_P_ALL) -> Tap:
+        """Return the tap on this end for a protocol; it is opened once and closed by the wire."""
+        if protocol not in self._taps:
+            with self.namespace.inside():
+                self._taps[protocol] = Tap(self.name, protocol)
+        return self._taps[protocol]
+
+    def taps(self) -> list[Tap]:
+        """List the taps that were opened so far."""
+        return list(self._taps.values())
+
+    def heard(self, protocols: tuple[int, ...]) -> tuple[bytes, ...]:
+        """Take the frames of these taps, and forget what the others heard."""
+        frames: list[bytes] = []
+        for protocol, tap in self._taps.items():
+            taken = tap.frames()
+            frames += taken if protocol in protocols else ()
+        return tuple(frames)
