@@ -355,7 +355,7 @@ static __always_inline bool is_last_hop(const struct packet *packet)
 static __always_inline enum balancer_reason balance(struct xdp_md *ctx)
 {
 	struct cursor c = cursor_over((void *)(long)ctx->data, (void *)(long)ctx->data_end);
-	__u64 size = ctx->data_end - ctx->data;
+	__u64 size = cursor_size(&c);
 	struct packet packet = {};
 	struct backend *backend;
 	struct service *service;

@@ -104,11 +104,8 @@ static __always_inline __u64 cursor_left(const struct cursor *c)
 	return offset < c->stop ? c->stop - offset : 0;
 }
 
-/*
- * Whether all of the packet is there: the frame does not end before the IP header says so. To be
- * asked by who forwards; in a multi-buffer frame there is more than can be read.
- */
-static __always_inline bool cursor_is_whole(const struct cursor *c)
+/* How long the frame is, or what of it can be read. */
+static __always_inline __u64 cursor_size(const struct cursor *c)
 {
 	void *end = c->end;
 	__u64 size;
@@ -116,7 +113,16 @@ static __always_inline bool cursor_is_whole(const struct cursor *c)
 	barrier_var(end);
 	size = end - c->start;
 	barrier_var(size);
-	return c->stop <= size;
+	return size;
+}
+
+/*
+ * Whether all of the packet is there: the frame does not end before the IP header says so. To be
+ * asked by who forwards; in a multi-buffer frame there is more than can be read.
+ */
+static __always_inline bool cursor_is_whole(const struct cursor *c)
+{
+	return c->stop <= cursor_size(c);
 }
 
 /*
