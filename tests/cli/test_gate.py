@@ -252,6 +252,7 @@ def test_the_evidence_is_of_the_very_file_that_ships_and_the_same_each_time(
         "verifier": "held",
         "tests": "off",
         "replay": "held",
+        "speed": "off",
         "live": "held",
     }
     assert list(place.glob("**/.*")) == []
@@ -285,9 +286,9 @@ def test_junit_has_a_suite_an_object_and_a_case_a_rule(
         for name, suite in suites.items()
     }
     assert tallies == {
-        "xdp_mix": ["5", "1", "0", "2"],
-        "xdp_warned": ["5", "1", "0", "2"],
-        "absent": ["5", "0", "1", "4"],
+        "xdp_mix": ["6", "1", "0", "3"],
+        "xdp_warned": ["6", "1", "0", "3"],
+        "absent": ["6", "0", "1", "5"],
     }
     failure = suites["xdp_mix"].find("testcase[@name='replay']/failure")
     assert failure is not None

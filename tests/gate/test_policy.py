@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,9 @@ def test_the_project_s_own_policy_is_one() -> None:
         ("version = 2\n[build]", "version", "1"),
         ("version = true\n[build]", "version", "1"),
         ("version = '1'\n[build]", "version", "1"),
-        ("version = 1", "", "build, verifier, tests, replay, live"),
+        ("version = 1", "", "build, verifier, tests, replay"),
         ("version = 1\nbuild = 3", "build", "a table: [build]"),
-        ("version = 1\n[verifer]", "verifer", "version, build, verifier, tests, replay, live"),
+        ("version = 1\n[verifer]", "verifer", "version, build, verifier, tests, replay"),
         ("version = 1\n[build]\nwarnings = true", "[build] warnings", "'error' or 'show'"),
         (
             "version = 1\n[verifier]\nmax_stack = 5",
@@ -126,6 +127,68 @@ def test_a_mistake_names_the_file_the_key_and_what_is_allowed(
     assert str(error).startswith(f"{file}: {key}")
     assert error.allowed in str(error)
     assert "\n" not in str(error)
+
+
+SPEED = "version = 1\n[speed]\npacket = 'p.toml'\n"
+WAIVER = "version = 1\n[build]\n[[waiver]]\nrule = 'build'\nreason = 'known'\nexpires = "
+DAY = datetime.date(2026, 7, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        ("version = 1\n[speed]\nmax-ratio = 1.1", "[speed] packet", "is missing"),
+        (SPEED, "[speed] max-ns-per-packet", "max-ns-per-packet or max-ratio"),
+        (f"{SPEED}max-ratio = 1.1", "[speed] baseline", "the object that max-ratio is to"),
+        (f"{SPEED}max-ns-per-packet = 9\nbaseline = 'b.o'", "[speed] max-ratio", "is missing"),
+        (f"{SPEED}max-ratio = 0", "[speed] max-ratio", "0 does not fit; allowed: a number above 0"),
+        (f"{SPEED}max-ns-per-packet = '9'", "[speed] max-ns-per-packet", "'9' does not fit"),
+        (f"{SPEED}max-ns-per-packet = true", "[speed] max-ns-per-packet", "True does not fit"),
+        (f"{WAIVER}2026-06-30", "[[waiver]] expires", "the waiver of build ended on 2026-06-30"),
+        (f"{WAIVER}'2027-01-31'", "[[waiver]] expires", "no waiver without an end"),
+        (f"{WAIVER}true", "[[waiver]] expires", "a day, as 2027-01-31"),
+        (
+            "version = 1\n[build]\n[[waiver]]\nrule = 'build'\nreason = 'x'",
+            "[[waiver]] expires",
+            "is missing; allowed: a day, as 2027-01-31",
+        ),
+        (
+            "version = 1\n[build]\n[[waiver]]\nrule = 'build'\nexpires = 2027-01-31",
+            "[[waiver]] reason",
+            "is missing",
+        ),
+        (
+            WAIVER.replace("'build'", "'live'") + "2027-01-31",
+            "[[waiver]] rule",
+            "'live' is no rule that is on; allowed: build, verifier",
+        ),
+        (
+            f"{WAIVER}2027-01-31\n[[waiver]]\nrule = 'build'\nreason = 'x'\nexpires = 2027-01-31",
+            "[[waiver]] rule",
+            "'build' is waived twice",
+        ),
+        (f"{WAIVER}2027-01-31\nuntil = 1", "[[waiver]] until", "allowed: rule, reason, expires"),
+        ("version = 1\n[build]\n[waiver]\nrule = 'build'", "waiver", "tables: [[waiver]]"),
+        ("version = 1\n[[waiver]]\nrule = 'x'\nreason = 'x'\nexpires = 2027-01-31", "", "no rule"),
+    ],
+)
+def test_limits_and_waivers_are_read_strictly(file: Path, text: str, key: str, said: str) -> None:
+    file.write_text(text)
+
+    with pytest.raises(PolicyError) as caught:
+        gate.read(file, day=DAY)
+
+    assert caught.value.key == key
+    assert str(caught.value).startswith(f"{file}: {key}")
+    assert said in str(caught.value)
+
+
+def test_a_waiver_holds_through_its_last_day(file: Path) -> None:
+    file.write_text(f"{WAIVER}2026-07-01")
+
+    (waiver,) = gate.read(file, day=DAY).rules.waiver
+
+    assert (waiver.rule, waiver.reason, waiver.expires) == ("build", "known", DAY)
 
 
 def test_the_nearest_key_is_suggested(file: Path) -> None:

@@ -108,7 +108,7 @@ def _written(evidence: str | None, junit: str | None) -> Iterator[Path]:
 
 
 def _show(judged: list[gate.Judged], policy: str, evidence: str | None) -> None:
-    console.table(gate.COLUMNS, gate.rows(judged))
+    console.table(gate.columns(judged), gate.rows(judged))
     for each in judged:
         lines = list(gate.reasons(each, policy=policy))
         if lines:

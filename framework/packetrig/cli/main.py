@@ -18,6 +18,7 @@ from . import console
 COMMANDS = {
     "doctor": "Say what this machine and kernel can do, and what to do about the rest.",
     "run": "Run a program on packets and print the verdict of each.",
+    "bench": "Measure what a packet costs in a program.",
     "gate": "Decide whether objects may be deployed, by a policy.",
 }
 

@@ -5,6 +5,8 @@ candidates.py  from a source or object to the file that ships: the rule `build`
 suite.py       the rule `tests`; recorder.py is its plugin inside pytest
 captures.py    the rule `replay`
 rules.py       the rules `verifier` and `live`
+speed.py       the rule `speed`
+waivers.py     what is let through for a while all the same
 judge.py       all rules on all objects, as events
 evidence.py    what was measured, as JSON: written, read again, held to a signature
 signing.py     ed25519
@@ -18,10 +20,9 @@ from .evidence import places, write, write_text
 from .judge import Asking, judge
 from .outcome import Answer, Decision, Judged, Outcome, Reason
 from .policy import Policy, read
-from .report import COLUMNS, decision_of_all, junit, reasons, rows
+from .report import columns, decision_of_all, junit, reasons, rows
 
 __all__ = [
-    "COLUMNS",
     "Answer",
     "Asking",
     "Decision",
@@ -29,6 +30,7 @@ __all__ = [
     "Outcome",
     "Policy",
     "Reason",
+    "columns",
     "decision_of_all",
     "evidence",
     "judge",

@@ -153,37 +153,43 @@ def _reason(
     if setup and setup.exists():
         words += ["--setup", str(setup)]
     if event.differs and rule.against:
-        words += ["--against", str(_filled(rule.against, candidate, name))]
+        words += ["--against", str(filled(rule.against, candidate, name))]
     summary = packets.explain.summary(event.record.data)
     details = event.run.explain() if event.run else ""
     text = f"{capture.path}, packet {event.number}: {why} ({summary})"
     return Reason(text, shlex.join(words), details)
 
 
-def setup_for(rule: policy.Replay | None, candidate: Candidate, name: str) -> Setup:
+def read_setup(pattern: str | None, candidate: Candidate, name: str) -> Setup:
     """Read the state that a program gets first; a pattern without a file for it means none.
 
     Raises:
         NotFound: The policy names one file for all programs, and it is not there.
     """
-    path = _setup_path(rule, candidate, name)
-    if path is None or (not path.exists() and rule and "{" in (rule.setup or "")):
+    path = filled(pattern, candidate, name) if pattern else None
+    if path is None or (not path.exists() and "{" in (pattern or "")):
         return Setup()
     return Setup.read(path)
 
 
+def setup_for(rule: policy.Replay | None, candidate: Candidate, name: str) -> Setup:
+    """Read the state of the replay rule, which goes for a wire too; see `read_setup`."""
+    return read_setup(rule.setup if rule else None, candidate, name)
+
+
 def _setup_path(rule: policy.Replay | None, candidate: Candidate, name: str) -> Path | None:
-    return _filled(rule.setup, candidate, name) if rule and rule.setup else None
+    return filled(rule.setup, candidate, name) if rule and rule.setup else None
 
 
-def _filled(pattern: str, candidate: Candidate, program: str) -> Path:
+def filled(pattern: str, candidate: Candidate, program: str) -> Path:
+    """Name the file that a pattern means for one program of one object."""
     return Path(pattern.replace("{program}", program).replace("{object}", candidate.name))
 
 
 def _deployed(rule: policy.Replay, candidate: Candidate, name: str, setup: Setup) -> Object | None:
     if rule.against is None:
         return None
-    path = _filled(rule.against, candidate, name)
+    path = filled(rule.against, candidate, name)
     if not path.exists():
         raise NotFound(f"[replay] against: there is no {path} to compare {name} with")
     loaded = setup.load(Spec.read(path), kind=candidate.kind)

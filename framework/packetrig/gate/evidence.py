@@ -174,11 +174,17 @@ def _rule(outcome: Outcome) -> dict[str, Any]:
         "answer": outcome.answer.value,
         "shown": outcome.shown,
         "measured": dict(outcome.measured),
+        "waiver": _waiver(outcome),
         "reasons": [
             {"text": reason.text, "repeat": reason.repeat, "details": reason.details}
             for reason in outcome.reasons
         ],
     }
+
+
+def _waiver(outcome: Outcome) -> dict[str, str] | None:
+    found = outcome.waiver
+    return {"reason": found.reason, "expires": found.expires.isoformat()} if found else None
 
 
 def tools() -> dict[str, str]:

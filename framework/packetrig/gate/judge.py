@@ -12,11 +12,12 @@ from typing import Any
 from ..errors import Error, Failure, PolicyError
 from ..packets import pcap
 from ..replay import expectations
-from . import captures, rules, suite
+from . import captures, rules, speed, suite
 from .candidates import check_names, prepare
 from .captures import Capture
 from .outcome import RULES, Answer, Candidate, Judged, Outcome, Reason
 from .policy import Policy, Tests
+from .waivers import waived
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,11 @@ def _judge_one(
             outcomes.append(
                 _told("replay", lambda: captures.replayed(candidate, replay_rule, recorded))
             )
+        if wanted.speed:
+            yield Asking(candidate.name, "speed")
+            speed_rule = wanted.speed
+            setup = wanted.replay.setup if wanted.replay else None
+            outcomes.append(_told("speed", lambda: speed.measured(candidate, speed_rule, setup)))
         if wanted.live:
             yield Asking(candidate.name, "live")
             live_rule = wanted.live
@@ -98,6 +104,8 @@ def _judge_one(
                     lambda: rules.on_a_wire(candidate, live_rule, wanted.replay, recorded),
                 )
             )
+    if programs:  # what does not compile or does not load is waived by nobody
+        outcomes = [waived(outcome, wanted.waiver) for outcome in outcomes]
     yield Judged(candidate, _complete(policy, outcomes), programs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -10,7 +11,9 @@ from typing import Any
 
 from ..spec import Spec
 
-RULES = ("build", "verifier", "tests", "replay", "live")
+RULES = ("build", "verifier", "tests", "replay", "speed", "live")
+# The table has a column for these whatever the policy, and for the others when they are on.
+ALWAYS_SHOWN = ("build", "verifier", "tests", "replay", "live")
 
 
 class Answer(Enum):
@@ -18,6 +21,7 @@ class Answer(Enum):
 
     HELD = "held"
     REFUSED = "refused"
+    WAIVED = "waived"  # refused, and let through until a day
     UNDECIDED = "undecided"
     OFF = "off"  # not written in the policy
     NOT_REACHED = "not reached"  # an earlier rule left nothing to look at
@@ -42,6 +46,14 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiver:
+    """Say why a refusal is let through, and on which day that ends."""
+
+    reason: str
+    expires: datetime.date
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """Tell what came of one rule: the answer, what the table shows, why, and what was measured."""
 
@@ -50,6 +62,7 @@ class Outcome:
     shown: str
     reasons: tuple[Reason, ...] = ()
     measured: Mapping[str, Any] = field(default_factory=dict)
+    waiver: Waiver | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import hashlib
 import tomllib
@@ -13,6 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import NotFound, PolicyError
+from . import waivers
+from .outcome import RULES
 
 ModeName = Literal["native", "generic", "tc-ingress", "tc-egress"]
 _Text = Annotated[str, Field(min_length=1)]
@@ -66,6 +69,18 @@ class Replay(_Section):
     checksums: bool = Field(False, description="true or false")
 
 
+class Speed(_Section):
+    """Limit what a packet costs, in ns or as a ratio to `baseline`, which is measured in turn."""
+
+    packet: _Text = Field(
+        description="a path of a packet (.toml) or a capture; {program} and {object} are filled in"
+    )
+    max_ns_per_packet: float | None = Field(None, gt=0, description="a number above 0")
+    max_ratio: float | None = Field(None, gt=0, description="a number above 0")
+    baseline: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
+    setup: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
+
+
 class Live(_Section):
     """Attach it to a veth pair, and hold it to its test run: the captures' and real traffic."""
 
@@ -73,6 +88,14 @@ class Live(_Section):
         min_length=1, description=f"a list of: {', '.join(get_args(ModeName))}"
     )
     traffic: bool = Field(True, description="true or false")
+
+
+class Waiver(_Section):
+    """Let a refusal of one rule through, for a reason, until a day: [[waiver]]."""
+
+    rule: _Text = Field(description="the name of a rule that is on")
+    reason: _Text = Field(description="a text")
+    expires: datetime.date = Field(description="a day, as 2027-01-31: no waiver without an end")
 
 
 class Rules(_Section):
@@ -83,7 +106,14 @@ class Rules(_Section):
     verifier: Verifier | None = Field(None, description="a table: [verifier]")
     tests: Tests | None = Field(None, description="a table: [tests]")
     replay: Replay | None = Field(None, description="a table: [replay]")
+    speed: Speed | None = Field(None, description="a table: [speed]")
     live: Live | None = Field(None, description="a table: [live]")
+    waiver: list[Waiver] = Field([], description="tables: [[waiver]]")
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """Name the rules that are on; that an object is built and loads is always asked."""
+        return tuple(rule for rule in RULES if rule in ("build", "verifier") or getattr(self, rule))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +125,13 @@ class Policy:
     rules: Rules
 
 
-def read(path: str | Path) -> Policy:
-    """Read a policy.
+def read(path: str | Path, *, day: datetime.date | None = None) -> Policy:
+    """Read a policy, as of a day: today.
 
     Raises:
         NotFound: There is no such file.
-        PolicyError: It is not TOML; a key is unknown or missing, or has a wrong value. The message
-            names the file, the key, and what was allowed.
+        PolicyError: It is not TOML; a key is unknown or missing, or has a wrong value; a waiver has
+            ended. The message names the file, the key, and what was allowed.
     """
     path = Path(path)
     try:
@@ -120,14 +150,35 @@ def read(path: str | Path) -> Policy:
         rules = Rules.model_validate(parts)
     except ValidationError as e:
         raise _explained(path, e) from e
-    if not rules.model_fields_set - {"version"}:
-        names = ", ".join(_names(Rules)[1:])
+    if not rules.model_fields_set - {"version", "waiver"}:
+        names = ", ".join(RULES)
         raise PolicyError(
             f"{path}: no rule is written, so nothing would be decided; there are: {names}",
             file=str(path),
             allowed=names,
         )
+    _check_pairs(path, rules)
+    waivers.check(path, rules.waiver, rules.on, day=day or waivers.today())
     return Policy(path, hashlib.sha256(text.encode()).hexdigest(), rules)
+
+
+def _check_pairs(path: Path, rules: Rules) -> None:
+    """Say which key is missing for one that is written, or is written for nothing."""
+    found = rules.speed
+    if found is None:
+        return
+    if found.max_ratio is None and found.max_ns_per_packet is None:
+        raise _missing(path, "[speed] max-ns-per-packet", "a limit: max-ns-per-packet or max-ratio")
+    if found.max_ratio is not None and found.baseline is None:
+        raise _missing(path, "[speed] baseline", "the object that max-ratio is to")
+    if found.baseline is not None and found.max_ratio is None:
+        raise _missing(path, "[speed] max-ratio", "a number above 0, for the baseline")
+
+
+def _missing(path: Path, key: str, allowed: str) -> PolicyError:
+    return PolicyError(
+        f"{path}: {key}: is missing; allowed: {allowed}", file=str(path), key=key, allowed=allowed
+    )
 
 
 def _explained(path: Path, e: ValidationError) -> PolicyError:
@@ -157,7 +208,10 @@ def _explained(path: Path, e: ValidationError) -> PolicyError:
 
 def _written(where: Sequence[str]) -> str:
     # As it stands in the file: a key in its table.
-    return f"[{where[0]}] {'.'.join(where[1:])}" if len(where) > 1 else where[0]
+    if len(where) < 2:
+        return where[0]
+    table = f"[[{where[0]}]]" if where[0] == "waiver" else f"[{where[0]}]"
+    return f"{table} {'.'.join(where[1:])}"
 
 
 def _section(where: Sequence[str]) -> type[BaseModel]:
@@ -168,7 +222,9 @@ def _section(where: Sequence[str]) -> type[BaseModel]:
         "verifier": Verifier,
         "tests": Tests,
         "replay": Replay,
+        "speed": Speed,
         "live": Live,
+        "waiver": Waiver,
     }
     return tables[where[0]]
 

@@ -6,32 +6,45 @@ import itertools
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as Xml
 
-from .outcome import RULES, Answer, Decision, Judged, Reason
+from .outcome import ALWAYS_SHOWN, RULES, Answer, Decision, Judged, Reason
 
-COLUMNS = ("object", "kind", *RULES, "decision")
+
+def columns(judged: Sequence[Judged]) -> tuple[str, ...]:
+    """Name the columns of the table: the rules in their order, but those that are off."""
+    return ("object", "kind", *_rules(judged), "decision")
+
+
+def _rules(judged: Sequence[Judged]) -> list[str]:
+    on = {o.rule for each in judged for o in each.outcomes if o.answer is not Answer.OFF}
+    return [rule for rule in RULES if rule in on or rule in ALWAYS_SHOWN]
 
 
 def rows(judged: Sequence[Judged]) -> Iterator[tuple[str, ...]]:
     """Yield one row an object."""
+    rules = _rules(judged)
     for each in judged:
         shown = {outcome.rule: outcome.shown for outcome in each.outcomes}
         yield (
             each.candidate.name,
             each.candidate.kinds,
-            *(shown[rule] for rule in RULES),
+            *(shown[rule] for rule in rules),
             each.decision.value,
         )
 
 
 def reasons(judged: Judged, *, policy: str) -> Iterator[str]:
-    """Tell, line by line, why an object is not to be deployed, and how to see it again."""
-    if judged.decision is Decision.DEPLOY:
+    """Tell, line by line, what did not hold, and how to see it again; what is waived too."""
+    told = (Answer.REFUSED, Answer.UNDECIDED, Answer.WAIVED)
+    if not any(outcome.answer in told for outcome in judged.outcomes):
         return
     yield f"{judged.candidate.name}: {judged.decision.value}"
     otherwise = f"packetrig gate {judged.candidate.given} --policy {policy}"
     for outcome in judged.outcomes:
-        if outcome.answer not in (Answer.REFUSED, Answer.UNDECIDED):
+        if outcome.answer not in told:
             continue
+        if outcome.waiver:
+            until = outcome.waiver.expires
+            yield f"  {outcome.rule}: waived until {until}: {outcome.waiver.reason}"
         # Packets of one capture are repeated with one command.
         for repeat, group in itertools.groupby(outcome.reasons, key=lambda reason: reason.repeat):
             for reason in group:
@@ -78,6 +91,9 @@ def junit(judged: Sequence[Judged]) -> str:
                 Xml.SubElement(case, "failure", message=_safe(message)).text = _safe(text)
             elif outcome.answer is Answer.UNDECIDED:
                 Xml.SubElement(case, "error", message=_safe(message)).text = _safe(text)
+            elif outcome.waiver:
+                said = f"waived until {outcome.waiver.expires}: {outcome.waiver.reason}"
+                Xml.SubElement(case, "system-out").text = _safe(f"{said}\n{text}")
             elif outcome.answer is not Answer.HELD:
                 Xml.SubElement(case, "skipped", message=outcome.answer.value)
         counts["skipped"] = len(suite.findall("testcase/skipped"))
