@@ -35,7 +35,10 @@ FRAMELESS = frozenset({"sk_lookup", "raw_tracepoint", "syscall"})
 MAX_REPEAT = 10_000_000
 
 # What an errno means to one kind of map.
-_NO_DEVICE = "this process's network namespace has no interface of that number"
+_NO_DEVICE = (
+    "this process's network namespace has no interface of that number (one of a wire: "
+    "with wire.right.namespace.inside(): ...)"
+)
 _ANOTHER = "it takes an inner map like its template (kind, sizes, flags): new_inner() makes one"
 MAP_REFUSALS: dict[tuple[MapKind | int, int], str] = {
     (MapKind.DEVMAP, errno.EINVAL): _NO_DEVICE,

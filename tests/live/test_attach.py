@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+import packetrig
+from packetrig import _bpf
 from packetrig.errors import Error
-from packetrig.live import Mode, Wire
+from packetrig.live import Mode, Wire, finish
 
 pytestmark = pytest.mark.live
 
@@ -21,12 +26,16 @@ def test_an_attached_program_says_where_it_is(wire, xdp, mode):
         assert attached.program_id > 0
 
 
-@pytest.mark.parametrize("mode", ["native", "generic", "tc-ingress", "tc-egress"])
+MODES = [*XDP_MODES, "tc-ingress", "tc-egress", "tcx-ingress", "tcx-egress"]
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_a_detached_program_decides_nothing_any_more(wire, frame, load, mode):
     shot = frame(1 if Mode(mode).is_xdp else 2)
     source = load("answer_xdp" if Mode(mode).is_xdp else "answer_tc")
-    with wire.left.attach(source, mode=mode), wire.right.attach(source, mode=mode):
-        assert wire.send(shot) == []
+    for _ in range(2):
+        with wire.left.attach(source, mode=mode), wire.right.attach(source, mode=mode):
+            assert wire.send(shot) == []
     assert wire.send(shot) == [shot]
 
 
@@ -52,6 +61,64 @@ def test_a_program_for_another_hook_is_refused_with_what_fits(wire, tc):
 def test_an_unknown_mode_is_told_the_known_ones(wire, xdp):
     with pytest.raises(Error, match="no attach mode named 'offload'; there are: native"):
         wire.right.attach(xdp, mode="offload").__enter__()
+
+
+def test_a_program_for_cgroups_is_told_where_it_belongs(wire):
+    source = Path(__file__).parents[2] / "progs" / "socket" / "cgroup_connect.bpf.c"
+    with (
+        packetrig.build(source).load() as loaded,
+        pytest.raises(Error, match=r"cgroup_connect is a program for cgroup.*live\.cgroup\(\)"),
+        wire.right.attach(loaded.programs.cgroup_connect, mode="tc-egress"),
+    ):
+        pass
+
+
+def test_an_object_that_is_closed_is_named(wire, xdp):
+    xdp.close()
+    with pytest.raises(Error, match="the object is closed"):
+        wire.right.attach(xdp).__enter__()
+
+
+def test_a_program_that_is_attached_without_with_is_named(wire, frame, xdp):
+    wire.right.attach(xdp)
+    with pytest.raises(Error, match=r"not entered, so nothing was attached: with wire\.right"):
+        wire.send(frame(1))
+    assert wire.leftovers() == ["right: attach() without with (native)"]
+    wire.right.forgotten.clear()
+
+
+def test_a_program_stays_attached_until_its_block_ends(wire, frame, xdp):
+    wire.right.attach(xdp).__enter__()
+    assert wire.send(frame(1)) == []
+    wire.right.attachments[0].close()
+    assert wire.send(frame(1)) == [frame(1)]
+
+
+def test_programs_on_both_ends_at_once_are_parked_side_by_side(wire, frame, load):
+    one, other = load("answer_xdp"), load("only_the_first")
+    with wire.right.attach(one), wire.left.attach(other):
+        assert wire.send(frame(1)) == []
+        assert wire.right.send(frame(0)) == [frame(0)]
+        assert wire.right.send(frame(0)) == []
+
+
+def test_a_program_is_unloaded_when_its_object_is_closed_and_the_wire_is_finished(answers):
+    with (
+        answers.load(program="answer_xdp") as loaded,
+        Wire() as wire,
+        wire.right.attach(loaded) as a,
+    ):
+        number = a.program_id
+    assert is_loaded(number)  # parked: the next one to be attached takes its place
+    finish()
+    assert any(not is_loaded(number) for _ in range(1_000_000))  # the kernel frees it in its time
+
+
+def is_loaded(number: int) -> bool:
+    fd = _bpf.lib.bpf_prog_get_fd_by_id(number)
+    if fd >= 0:
+        os.close(fd)
+    return bool(fd >= 0)
 
 
 def test_what_is_no_program_is_refused(wire):

@@ -15,6 +15,8 @@ HOOKS = [
     ("generic", "answer_xdp"),
     ("tc-ingress", "answer_tc"),
     ("tc-egress", "answer_tc"),
+    ("tcx-ingress", "answer_tc"),
+    ("tcx-egress", "answer_tc"),
 ]
 
 

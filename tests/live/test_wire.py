@@ -112,6 +112,25 @@ def test_tc_decides_where_a_frame_ends(wire, frame, tc, verdict, ended):
         assert wire.trace(frame(verdict)).ended is ended
 
 
+@pytest.mark.parametrize(
+    ("verdict", "ended"),
+    [
+        (TC.UNSPEC, Ended.STACK),
+        (TC.OK, Ended.STACK),
+        (TC.SHOT, Ended.NOWHERE),
+        (TC.STOLEN, Ended.STACK),  # tcx knows four answers: every other goes on
+        (TC.TRAP, Ended.STACK),
+        (TC.REDIRECT, Ended.NOWHERE),
+    ],
+)
+def test_tcx_decides_where_a_frame_ends(wire, frame, tc, verdict, ended):
+    number = verdict & 0xFF
+    with wire.right.attach(tc, mode="tcx-ingress"):
+        assert wire.trace(frame(number)).ended is ended
+    with wire.left.attach(tc, mode="tcx-egress"):
+        assert wire.trace(frame(number)).ended is ended
+
+
 @pytest.mark.parametrize("kind", [b"\x08\x06", b"\x86\xdd", b"\x77\x77", b"\x00\x2e"])
 def test_tc_ingress_is_watched_for_any_protocol(wire, frame, tc, kind):
     with wire.right.attach(tc, mode="tc-ingress"):
@@ -157,6 +176,67 @@ def test_a_frame_that_does_not_fit_is_refused(wire, size):
 def test_a_wire_for_jumbo_frames_carries_them(frame):
     with Wire(mtu=3000) as wide:
         assert wide.send(frame(0, size=3014)) == [frame(0, size=3014)]
+
+
+def test_what_was_sent_says_where_it_ended(wire, frame, xdp):
+    with wire.right.attach(xdp):
+        passed, dropped = wire.send(frame(XDP.PASS)), wire.send(frame(XDP.DROP))
+        answered = wire.send(frame(XDP.TX))
+
+    assert passed == [frame(XDP.PASS)]
+    assert [sent.ended for sent in (passed, dropped, answered)] == [
+        Ended.STACK,
+        Ended.NOWHERE,
+        Ended.BACK,
+    ]
+    assert answered.returned == (frame(XDP.TX),)
+    assert answered == []
+
+
+def test_a_wire_that_is_closed_or_not_open_is_named(frame, xdp):
+    wire = Wire()
+    with pytest.raises(Error, match="the wire is not open: use it in its with block"):
+        wire.send(frame(1))
+    with wire:
+        right = wire.right
+        with pytest.raises(Error, match="open already"):
+            wire.__enter__()
+    wire.close()
+    with pytest.raises(Error, match="the wire is closed"):
+        wire.trace(frame(1))
+    with pytest.raises(Error, match="the wire is closed"):
+        right.attach(xdp).__enter__()
+    with pytest.raises(Error, match="closed"):
+        right.assign("10.0.0.1", 24)
+
+
+def test_a_closed_wire_may_be_opened_again(frame):
+    wire = Wire()
+    for _ in range(2):
+        with wire:
+            assert wire.send(frame(1)) == [frame(1)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "program", "told"),
+    [
+        ("native", "answer_xdp", "right: XDP program {} (native)"),
+        ("generic", "answer_xdp", "right: XDP program {} (generic)"),
+        ("tc-ingress", "answer_tc", "right: TC program {} (tc-ingress)"),
+        ("tcx-egress", "answer_tc", "right: TC program {} (tcx-egress)"),
+    ],
+)
+def test_what_is_still_attached_is_named(wire, load, mode, program, told):
+    source = load(program)
+    with wire.right.attach(source, mode=mode) as attached:
+        assert wire.leftovers() == [told.format(attached.program_id)]
+    assert wire.leftovers() == []
+
+
+def test_a_process_that_still_runs_inside_is_named(wire):
+    with wire.right.namespace.started(["sleep", "60"]) as process:
+        assert wire.leftovers() == [f"process {process.pid} (sleep 60) still runs inside"]
+    assert wire.leftovers() == []
 
 
 def test_two_wires_do_not_hear_each_other(frame):

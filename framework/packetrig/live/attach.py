@@ -187,8 +187,8 @@ def _check_kind(place: Place, program: ProgramLike, mode: Mode) -> None:
     behind = BEHIND_REDIRECT.get(owner.loaded.attach_types[program.name]) if owner else None
     if mode.is_xdp and behind:
         raise Error(
-            f"{program.name} is a program for the entries of a {behind}: it runs behind a redirect "
-            f"and cannot be attached to {place.name}; put it into the map"
+            f"{program.name} is a program for entries of maps ({behind}): it runs behind a "
+            f"redirect and cannot be attached to {place.name}; put it into the map"
         )
 
 

@@ -96,7 +96,7 @@ def _sent(
 ) -> tuple[list[tuple[Malformed, Trip]], list[tuple[Malformed, str]]]:
     sent, lost = [], []
     with Wire() as pair:
-        end = pair.left if mode is Mode.TC_EGRESS else pair.right
+        end = pair.left if mode.is_egress else pair.right
         with end.attach(source, mode):
             for case in cases:
                 try:

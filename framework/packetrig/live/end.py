@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
+from types import TracebackType
 from typing import Any, Protocol
 
+from ..errors import Error
 from .attach import Attached, Mode, Place, attached
 from .namespace import Namespace
 from .rtnl import netlink
@@ -25,6 +26,46 @@ class Carrier(Protocol):
         """Raise an Error if the wire is closed."""
 
 
+class Attachment:
+    """Hold a program at a hook of an end for the length of a with block; `End.attach` makes it."""
+
+    def __init__(self, end: End, source: Any, mode: Mode) -> None:
+        self.mode = mode
+        self._end = end
+        self._source = source
+        self._stack: ExitStack | None = None
+        self._was_entered = False
+
+    def __enter__(self) -> Attached:
+        self._was_entered = True
+        self._end.check_open()
+        with ExitStack() as stack:
+            what = stack.enter_context(attached(self._end.place, self._source, self.mode))
+            self._stack = stack.pop_all()
+        # Held there: a program stays attached until its block ends, whoever forgets this object.
+        self._end.attachments.append(self)
+        return what
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the program off; does nothing the second time."""
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            self._end.attachments.remove(self)
+            stack.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_was_entered", True):
+            self._end.forgotten.append(self.mode)
+
+
 class End:
     """Be one end of a wire: an interface that sends, receives, and takes programs."""
 
@@ -36,7 +77,8 @@ class End:
         self.mac = mac
         self.namespace = namespace
         self.index = 0
-        self.modes: list[Mode] = []
+        self.attachments: list[Attachment] = []
+        self.forgotten: list[Mode] = []
         self._wire = wire
         self._taps: dict[int, Tap] = {}
 
@@ -48,8 +90,21 @@ class End:
         """Name the interface, as `attached()` wants it."""
         return Place(self.namespace, self.index, self.name)
 
-    @contextmanager
-    def attach(self, source: Any, mode: Mode | str = Mode.NATIVE) -> Iterator[Attached]:
+    @property
+    def modes(self) -> list[Mode]:
+        """List the hooks of this end where programs are attached now."""
+        return [each.mode for each in self.attachments]
+
+    def check_open(self) -> None:
+        """Raise an Error if nothing can be sent here: the wire is closed, a program forgotten."""
+        self._wire.check_open()
+        if self.forgotten:
+            raise Error(
+                f"{self.name}.attach(mode='{self.forgotten[0].value}') was called and not entered, "
+                f"so nothing was attached: with wire.{self.name}.attach(...):"
+            )
+
+    def attach(self, source: Any, mode: Mode | str = Mode.NATIVE) -> Attachment:
         """Attach a program, or an object with one, for the length of a with block.
 
         `mode` is native, generic, tc-ingress or tcx-ingress (what this end receives), tc-egress or
@@ -61,14 +116,7 @@ class End:
                 the driver refuses it; the wire is closed. Each says what to try.
             Unsupported: this kernel has no such hook.
         """
-        mode = Mode.of(mode)
-        self._wire.check_open()
-        with attached(self.place, source, mode) as what:
-            self.modes.append(mode)
-            try:
-                yield what
-            finally:
-                self.modes.remove(mode)
+        return Attachment(self, source, Mode.of(mode))
 
     def send(self, packet: Any) -> Sent:
         """Send a packet from this end; see `Wire.send`."""

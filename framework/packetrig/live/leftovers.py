@@ -23,6 +23,8 @@ def leftovers(ends: Sequence[End]) -> list[str]:
     found: list[str] = []
     for space in spaces:
         found += _attached(space, [end for end in ends if end.namespace is space])
+    for end in ends:
+        found += [f"{end.name}: attach() without with ({mode.value})" for mode in end.forgotten]
     return found + _processes(spaces)
 
 

@@ -119,7 +119,7 @@ def smoke(
             prepare(source)
 
     sample = list(frames)
-    if traffic and mode is Mode.TC_EGRESS:
+    if traffic and mode.is_egress:
         sample += _recorded()
     begin()
     expected, refused = _expectations(source, mode, sample)
@@ -128,7 +128,7 @@ def smoke(
     refused.update(late)
     found = [d for want, trip in pairs if (d := _difference(mode, want, trip))]
     compared = 0
-    if traffic and mode is not Mode.TC_EGRESS:
+    if traffic and not mode.is_egress:
         begin()
         compared, more = _talked(source, mode, begin)
         found += more
@@ -161,9 +161,13 @@ def ends(mode: Mode, verdict: int) -> Ended:
     """Tell where a frame with this verdict should end at this hook."""
     if mode.is_xdp:
         return _XDP_ENDS.get(XDP(verdict), Ended.NOWHERE) if verdict in _XDP else Ended.NOWHERE
+    if mode.is_tcx and verdict not in _TCX:
+        return Ended.STACK
     return _TC_ENDS.get(TC(verdict), Ended.STACK) if verdict in _TC else Ended.STACK
 
 
+# What tcx knows besides TCX_NEXT; every other answer counts as that (tcx_action_code).
+_TCX = frozenset((TC.OK, TC.SHOT, TC.REDIRECT))
 _XDP, _TC = frozenset(int(v) for v in XDP), frozenset(int(v) for v in TC)
 
 
@@ -196,7 +200,7 @@ def _sent(
 
 
 def _watched_end(wire: Wire, mode: Mode) -> End:
-    return wire.left if mode is Mode.TC_EGRESS else wire.right
+    return wire.left if mode.is_egress else wire.right
 
 
 def _difference(mode: Mode, want: _Expected, trip: Trip) -> Difference | None:
@@ -223,7 +227,7 @@ def _difference(mode: Mode, want: _Expected, trip: Trip) -> Difference | None:
 
 def _known(mode: Mode, frame: bytes) -> str:
     tagged = int.from_bytes(frame[12:14], "big") in VLAN
-    return VLAN_IS_BESIDE if tagged and mode is Mode.TC_INGRESS else ""
+    return VLAN_IS_BESIDE if tagged and mode.is_tc_ingress else ""
 
 
 def _recorded() -> list[bytes]:

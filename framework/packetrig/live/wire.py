@@ -129,6 +129,9 @@ class Wire:
         """
         stack, self._stack = self._stack, None
         if stack is not None:
+            for end in self._ends():
+                for attachment in end.attachments[::-1]:
+                    attachment.close()
             stack.close()
 
     def leftovers(self) -> list[str]:
@@ -164,6 +167,8 @@ class Wire:
     def carry(self, near: End, packet: Any) -> Trip:
         """Send a packet from one end and tell where it ended; `End.send` and `trace` use it."""
         self.check_open()
+        near.check_open()
+        near.peer.check_open()
         frame = packets.to_bytes(packet)
         self._check_size(frame)
         far = near.peer

@@ -1,0 +1,178 @@
+"""Many wires leave nothing, several at once do not meet, and a test that leaves something fails."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from packetrig import XDP, _bpf
+from packetrig.live import Wire, finish
+
+pytest_plugins = ["pytester"]
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+
+ANSWERS = Path(__file__).parent / "answers.bpf.c"
+PINS = Path("/sys/fs/bpf")
+MODES = ("native", "generic", "tc-ingress", "tcx-ingress")
+HEAD = f"""
+import pytest
+import packetrig
+
+frame = bytes.fromhex("020000000002 020000000001 0800") + bytes([1]).ljust(50)
+xdp = packetrig.fixture({str(ANSWERS)!r}, program="answer_xdp")
+"""
+
+
+def links() -> Iterator[int]:
+    number = _bpf.ffi.new("uint32_t *")
+    while _bpf.lib.pr_link_next(number) == 0:
+        yield number[0]
+
+
+def links_of(programs: set[int]) -> set[int]:
+    found = set()
+    for number in links():
+        fd = _bpf.lib.bpf_link_get_fd_by_id(number)
+        info = _bpf.ffi.new("struct pr_link_info *")
+        if fd >= 0 and _bpf.lib.pr_link_info(fd, info) == 0 and info.prog_id in programs:
+            found.add(number)
+        if fd >= 0:
+            os.close(fd)
+    return found
+
+
+def loaded(programs: set[int]) -> set[int]:
+    there = set()
+    for number in programs:
+        fd = _bpf.lib.bpf_prog_get_fd_by_id(number)
+        if fd >= 0:
+            there.add(number)
+            os.close(fd)
+    return there
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_two_hundred_wires_leave_no_program_link_interface_pin_or_descriptor(answers, frame):
+    finish()
+    pins = set(PINS.iterdir()) if PINS.is_dir() else set()
+    interfaces, open_before = socket.if_nameindex(), descriptors()
+    programs: set[int] = set()
+
+    for number in range(200):
+        mode = MODES[number % len(MODES)]
+        name = "answer_tc" if mode.startswith("tc") else "answer_xdp"
+        with answers.load(program=name) as one, Wire() as wire:
+            with wire.right.attach(one, mode=mode) as attached:
+                programs.add(attached.program_id)
+                wire.send(frame(XDP.DROP))
+            if number % 10 == 0:  # one more, which the end of the wire takes with it
+                wire.right.attach(one, mode=mode).__enter__()
+                assert len(wire.leftovers()) == 1
+    finish()
+
+    assert len(programs) == 200
+    # The kernel takes namespaces down in its own time; ask until it has.
+    assert any(not loaded(programs) for _ in range(1_000_000))
+    assert links_of(programs) == set()
+    assert socket.if_nameindex() == interfaces
+    assert (set(PINS.iterdir()) if PINS.is_dir() else set()) == pins
+    assert descriptors() == open_before
+
+
+# A user namespace of its own counts its network namespaces: with room for a few, 200 wires can only
+# be made if the earlier ones are gone. (Programs cannot be loaded there.)
+COUNTED = """
+import time
+from pathlib import Path
+from packetrig.live import Wire, finish
+Path("/proc/sys/user/max_net_namespaces").write_text("40")
+made = 0
+while made < 200:
+    try:
+        with Wire() as wire:
+            assert wire.send(bytes(60)) == [bytes(60)]
+            made += 1
+    except packetrig.Error as e:
+        assert "space" in str(e)  # ENOSPC: the kernel has not taken the last ones down yet
+        finish()
+print(made)
+"""
+
+
+def test_two_hundred_wires_leave_no_namespace():
+    code = f"import packetrig{COUNTED}"
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", code]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "200\n"), done.stderr
+
+
+def test_several_wires_at_once_do_not_meet(pytester):
+    pytester.makepyfile(
+        HEAD
+        + """
+@pytest.mark.parametrize("number", range(20))
+def test_it(wire, xdp, number):
+    mine = frame[:15] + bytes([number + 1]) + frame[16:]
+    assert wire.send(mine) == [mine]
+    with wire.right.attach(xdp, mode="generic" if number % 2 else "native"):
+        assert wire.send(mine) == []
+"""
+    )
+
+    result = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider", "--bpf-require")
+
+    result.assert_outcomes(passed=20)
+
+
+def test_a_test_that_leaves_a_program_attached_has_an_error(pytester):
+    pytester.makepyfile(
+        HEAD
+        + """
+def test_it(wire, xdp):
+    wire.right.attach(xdp).__enter__()
+
+def test_the_next_one(wire):
+    assert wire.send(frame) == [frame]
+"""
+    )
+
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-W", "ignore")
+
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.re_match_lines(
+        [r"the test left something behind on the wire: right: XDP program \d+ \(native\)"]
+    )
+
+
+def test_a_test_that_leaves_a_process_inside_has_an_error(pytester):
+    pytester.makepyfile(
+        HEAD
+        + """
+import subprocess, sys
+started = []
+
+def test_it(wire):
+    with wire.right.namespace.inside():
+        started.append(subprocess.Popen(["sleep", "60"]))
+
+def test_it_is_ended():
+    started[0].kill()
+    started[0].wait()
+"""
+    )
+
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.re_match_lines([r".*behind on the wire: process \d+ \(sleep 60\) still runs"])
