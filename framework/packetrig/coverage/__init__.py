@@ -2,6 +2,8 @@
 
 instrument.py   a program compiled once more, so that it counts
 counting.py     the counters of a loaded object
+measure.py      how much was executed, file by file
+lines.py        from counted pieces of source to lines, as llvm-cov does it
 """
 
 from __future__ import annotations
@@ -9,5 +11,28 @@ from __future__ import annotations
 from .._bpf.profile import Profile
 from .counting import Counters
 from .instrument import instrument, twin
+from .measure import (
+    Branch,
+    Excluded,
+    FileMeasure,
+    FunctionCount,
+    Measured,
+    Share,
+    measure,
+    measure_all,
+)
 
-__all__ = ["Counters", "Profile", "instrument", "twin"]
+__all__ = [
+    "Branch",
+    "Counters",
+    "Excluded",
+    "FileMeasure",
+    "FunctionCount",
+    "Measured",
+    "Profile",
+    "Share",
+    "instrument",
+    "measure",
+    "measure_all",
+    "twin",
+]

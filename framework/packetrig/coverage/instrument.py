@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,15 @@ from typing import Any
 
 from .. import toolchain
 from .._bpf import profile
-from ..errors import CompileError, Error, Unsupported
+from ..errors import CompileError, Error, Unsupported, VerifierError
 from ..spec import Spec, build
 from ..toolchain import llvm
+
+# Counting takes registers: clang then spills values to the stack, and half a pointer to a packet,
+# which it takes for 32 bits, the verifier does not let it spill. Optimising for size keeps fewer
+# values alive at once; -mcpu=v2 knows no halves.
+VARIANTS: tuple[tuple[str, ...], ...] = ((), ("-Os",), ("-mcpu=v2",))
+_ACCEPTED: dict[str, bool] = {}
 
 
 def instrument(
@@ -26,7 +33,8 @@ def instrument(
     """Compile a C source so that it counts what it executes; the arguments are those of `build()`.
 
     Its programs, maps and globals are those of the plain object. It never ships: the verifier, the
-    cost and the gate are about the plain one.
+    cost and the gate are about the plain one. Where this kernel's verifier refuses it, the same is
+    tried with other optimisation; when none is accepted, `load()` raises VerifierError.
 
     Args:
         source: The .c file.
@@ -61,12 +69,24 @@ def twin(plain: Spec, *, mcdc: bool = False) -> Spec:
     if mcdc and not llvm.has_mcdc():
         major = toolchain.find_clang().major
         raise Unsupported("MC/DC", f"clang {llvm.MCDC_SINCE} or newer is needed, this is {major}")
+    extra = (*llvm.INSTRUMENT, llvm.MCDC) if mcdc else llvm.INSTRUMENT
+    first, *others = VARIANTS
+    made = _compiled(plain, (*extra, *first))
+    if _is_accepted(made):
+        return made
+    for variant in others:
+        with contextlib.suppress(CompileError):  # -mcpu=v2 has no atomic exchange, for one
+            other = _compiled(plain, (*extra, *variant))
+            if _is_accepted(other):
+                return other
+    return made
+
+
+def _compiled(plain: Spec, extra: tuple[str, ...]) -> Spec:
     # What clang was told, whole: folders are absolute there, and fakes are among it.
     options = plain.command[1 + len(toolchain.FLAGS) : -len(toolchain.ENDING)]
-    extra = (*llvm.INSTRUMENT, llvm.MCDC) if mcdc else llvm.INSTRUMENT
-    path = Path(plain.command[-1])
     try:
-        built = toolchain.compile(path, flags=(*options, *extra))
+        built = toolchain.compile(plain.command[-1], flags=(*options, *extra))
     except CompileError as e:
         raise CompileError(
             f"{plain.source}: it compiles, but not instrumented: {e}",
@@ -82,3 +102,16 @@ def twin(plain: Spec, *, mcdc: bool = False) -> Spec:
         command=built.command,
         profile=found,
     )
+
+
+def _is_accepted(made: Spec) -> bool:
+    """Tell whether the verifier takes it; what else goes wrong is told when it is really loaded."""
+    if made.sha256 not in _ACCEPTED:
+        try:
+            made.load().close()
+            _ACCEPTED[made.sha256] = True
+        except VerifierError:
+            _ACCEPTED[made.sha256] = False
+        except Error:
+            return True
+    return _ACCEPTED[made.sha256]
