@@ -31,6 +31,7 @@ LAYERS = """
 2  carried
 2  belt replay coverage differential
 3  fuzz live bench matrix
+3  deploy
 4  gate
 5  testing cli
 5  __init__
@@ -49,7 +50,7 @@ DOORS = {
     "pyroute2": {"live"},
     "dask": {"fuzz"},
     "distributed": {"fuzz"},
-    "subprocess": {"toolchain", "live", "matrix", "gate", "fuzz.processes"},
+    "subprocess": {"toolchain", "live", "matrix", "gate", "deploy.watch", "fuzz.processes"},
     "click": {"cli"},
     "rich": {"cli"},
     "pydantic": {"gate"},
@@ -66,6 +67,7 @@ LAZY = {
     ("packets", "packetrig.packets"),
     ("spec", "packetrig.objects"),  # Spec.load() makes an Object
     ("gate.signing", "cryptography"),  # optional: only who signs has it
+    ("fuzz.cluster", "distributed"),  # an extra, and half a second
     ("cli", "rich"),
     ("cli", "packetrig"),  # a command loads what it needs, --help nothing
     ("_packetrig_plugin", "packetrig.testing"),

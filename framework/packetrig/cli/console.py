@@ -31,9 +31,9 @@ _STYLES = {
 }
 
 
-def say(text: str = "") -> None:
-    """Print a line on stdout."""
-    print(_clean(text, sys.stdout))
+def say(text: str = "", *, at_once: bool = False) -> None:
+    """Print a line on stdout; `at_once` where somebody waits for it, in a pipe too."""
+    print(_clean(text, sys.stdout), flush=at_once)
 
 
 def complain(text: str) -> None:

@@ -20,6 +20,9 @@ COMMANDS = {
     "run": "Run a program on packets and print the verdict of each.",
     "bench": "Measure what a packet costs in a program.",
     "gate": "Decide whether objects may be deployed, by a policy.",
+    "attach": "Attach a program to a real interface, with a way back.",
+    "status": "Say what is attached where, by whom, and the way back.",
+    "detach": "Put back what was there before.",
 }
 
 

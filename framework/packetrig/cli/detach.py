@@ -1,0 +1,48 @@
+"""`packetrig detach`: put back what was there before."""
+
+from __future__ import annotations
+
+import click
+
+from .. import deploy
+from ..errors import Error
+from . import console
+from .main import Exit
+
+
+@click.command("detach")
+@click.option("--iface", metavar="NAME", required=True, help="The interface.")
+@click.option(
+    "--mode", type=click.Choice(deploy.MODES), help="Which hook, where there are several."
+)
+@click.option("--all", "all_of_them", is_flag=True, help="Go back to before the first attach.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(iface: str, mode: str | None, all_of_them: bool, as_json: bool) -> int:
+    """Put back the program that was there before the last attach, or nothing if there was none.
+
+    Exit codes: 0 it is done, 2 it could not be done.
+    """
+    hook = deploy.hook_of(mode) if mode else _only(iface)
+    done = deploy.detach(iface, hook, all_of_them=all_of_them)
+    if as_json:
+        console.document(
+            {
+                "format": 1,
+                "interface": iface,
+                "hook": hook,
+                "detached": done.program.told,
+                "now": done.now.told,
+            }
+        )
+    else:
+        console.say(f"{done.spot.name}: {done.program.told} is off; now: {done.now.told}")
+    return Exit.HELD
+
+
+def _only(iface: str) -> str:
+    ours = [each.hook for each in deploy.status(iface) if each.journal is not None]
+    if not ours:
+        raise Error(f"{iface}: packetrig has attached nothing there")
+    if len(ours) > 1:
+        raise Error(f"{iface}: several hooks of it have a program: --mode {' or '.join(ours)}")
+    return ours[0]

@@ -1,0 +1,241 @@
+"""What stands at a spot, and one generation in the place of another.
+
+Each step here is one system call that either happens or does not, and each can be asked again:
+`put` looks at what stands there and does what is left to do. A carrier is what holds the program:
+
+- "link": a bpf_link, pinned (XDP and tcx). It may be borrowed: then it belongs to somebody else,
+  gets its own program back at the end, and is not taken off.
+- "netlink": XDP without a link: another's program stood there without one, or the kernel has none.
+- "filter": a filter in clsact, with the priority and the handle that it keeps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import Error
+from ..live import hooks
+from . import journal as journals
+from . import kernel
+from .journal import NOTHING, STRANGER, Generation, Journal
+
+LINK, NETLINK, FILTER = "link", "netlink", "filter"
+_FIRST_PRIORITY = 49152  # where the kernel itself begins, downwards
+
+
+class Foreign(Error):
+    """Say that a program stands there which is none of those that may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Say what the kernel has at a hook: program ids in order, XDP's with their mode."""
+
+    programs: tuple[int, ...] = ()
+    mode: str = ""
+
+
+def look(interface: hooks.Interface, hook: str) -> Seen:
+    """Ask the kernel which programs stand at a hook."""
+    if hook == "xdp":
+        mode = next(iter(interface.xdp), "")
+        return Seen(tuple(interface.xdp.values()), mode)
+    if hook in hooks.PARENT:
+        return Seen(tuple(each.program_id for each in hooks.filters(interface.index, hook)), hook)
+    try:
+        return Seen(tuple(kernel.tcx_programs(interface.index, hook)), hook)
+    except kernel.NoLinks:
+        return Seen()
+
+
+def carrier_for(interface: hooks.Interface, hook: str) -> dict[str, object]:
+    """Choose what will hold a program at a hook where nothing of ours is yet."""
+    if hook not in hooks.PARENT:
+        return {"by": LINK}
+    there = [each.priority for each in hooks.filters(interface.index, hook)]
+    return {"by": FILTER, "priority": min([*there, _FIRST_PRIORITY + 1]) - 1, "handle": 1}
+
+
+def carrier_of(interface: hooks.Interface, hook: str, program_id: int) -> dict[str, object]:
+    """Find what holds a stranger's program that we were told to replace."""
+    if hook in hooks.PARENT:
+        for each in hooks.filters(interface.index, hook):
+            if each.program_id == program_id:
+                return {"by": FILTER, "priority": each.priority, "handle": each.handle}
+    link = kernel.find_link(hook, interface.index, program_id)
+    if link >= 0:
+        os.close(link)
+        return {"by": LINK, "borrowed": True}
+    if hook == "xdp":
+        return {"by": NETLINK}
+    raise Error(
+        f"{interface.name}: program {program_id} stands at {hook} without a link: it cannot be "
+        "replaced in one step; take it off with the tool that attached it"
+    )
+
+
+def borrow(journal: Journal, interface: hooks.Interface, program_id: int) -> None:
+    """Pin what a stranger's program needs to stay alive: itself, and its link."""
+    with kernel.program(program_id) as fd:
+        kernel.pin(fd, pin_of(journal, 0))
+    if journal.carrier.get("borrowed"):
+        link = kernel.find_link(journal.hook, interface.index, program_id)
+        if link < 0:
+            raise Foreign(f"{journal.spot.name}: program {program_id} was taken off meanwhile")
+        try:
+            kernel.pin(link, link_of(journal))
+        finally:
+            os.close(link)
+
+
+def link_of(journal: Journal) -> Path:
+    """Return where the link of a spot is pinned."""
+    return journal.pins / "link"
+
+
+def pin_of(journal: Journal, number: int) -> Path:
+    """Return where the program of a generation is pinned."""
+    return journal.pins / f"generation-{number}" / "program"
+
+
+def standing(journal: Journal) -> int:
+    """Tell which program stands in our place; 0 when the place is empty or gone.
+
+    Raises:
+        Gone: The interface is not there, or is another one of the same name.
+    """
+    interface = hooks.interface(journal.interface)
+    if interface.index != journal.index:
+        raise hooks.Gone(
+            f"{journal.interface}: is another interface of that name by now (index "
+            f"{interface.index}, it was {journal.index})"
+        )
+    if journal.hook == "xdp":
+        return interface.xdp.get(journal.mode, 0)
+    if journal.carrier["by"] == FILTER:
+        at = _at(journal)
+        found = hooks.filters(journal.index, journal.hook)
+        return next((f.program_id for f in found if (f.priority, f.handle) == at), 0)
+    try:
+        with kernel.pinned(link_of(journal)) as link:
+            number, index = kernel.link_program(link)
+    except Error:
+        return 0
+    return number if index else 0
+
+
+def put(journal: Journal, origin: Generation, goal: Generation, *, doing: str) -> Journal:
+    """Put one generation in the place of another; return the journal, whose carrier may be new.
+
+    What has happened already is not done again. An empty place is filled: whatever emptied it, the
+    interface is not to stay without its program.
+
+    Raises:
+        Foreign: Neither of the two stands there.
+        Gone: The interface is not there.
+    """
+    there = standing(journal)
+    if there == goal.id:
+        if goal.what == NOTHING:
+            _clear(journal)
+        return journal
+    if there not in (0, origin.id):
+        raise Foreign(
+            f"{doing}: program {there} stands there, neither {origin.told} nor {goal.told}: "
+            "somebody else put it there; it was left alone"
+        )
+    if goal.what == NOTHING:
+        with _open(journal, origin) as fd:
+            _take_off(journal, fd, doing)
+        return journal
+    with _open(journal, goal) as fd:
+        if not there:
+            return _create(journal, fd, goal.program, doing)
+        with _open(journal, origin) as expected:
+            _replace(journal, fd, expected, goal.program, doing)
+    return journal
+
+
+@contextmanager
+def _open(journal: Journal, generation: Generation) -> Iterator[int]:
+    with kernel.pinned(pin_of(journal, generation.number)) as fd:
+        yield fd
+
+
+def _create(journal: Journal, fd: int, name: str, doing: str) -> Journal:
+    by = journal.carrier["by"]
+    if by == FILTER:
+        hooks.ensure_clsact(journal.index, doing=doing)
+        hooks.put_filter(
+            journal.index, journal.hook, fd, name, at=_at(journal), is_new=True, doing=doing
+        )
+        return journal
+    if by == LINK:
+        link_of(journal).unlink(missing_ok=True)  # a dead one
+        try:
+            link = kernel.create_link(
+                fd, journal.index, journal.mode, hook=journal.hook, doing=doing
+            )
+        except kernel.NoLinks:
+            if journal.hook != "xdp":
+                raise
+        else:
+            try:
+                kernel.pin(link, link_of(journal))
+            finally:
+                os.close(link)
+            return journal
+        # An old kernel, or a driver that refuses: over netlink it says why in words.
+        journal = dataclasses.replace(journal, carrier={"by": NETLINK})
+        journals.write(journal)
+    hooks.set_xdp(journal.index, fd, journal.mode, expected=None, doing=doing)
+    return journal
+
+
+def _replace(journal: Journal, fd: int, expected: int, name: str, doing: str) -> None:
+    by = journal.carrier["by"]
+    if by == FILTER:
+        hooks.put_filter(
+            journal.index, journal.hook, fd, name, at=_at(journal), is_new=False, doing=doing
+        )
+    elif by == LINK:
+        with kernel.pinned(link_of(journal)) as link:
+            kernel.update_link(link, fd, expected=expected, doing=doing)
+    else:
+        hooks.set_xdp(journal.index, fd, journal.mode, expected=expected, doing=doing)
+
+
+def _take_off(journal: Journal, fd: int, doing: str) -> None:
+    by = journal.carrier["by"]
+    if by == FILTER:
+        hooks.remove_filter(journal.index, journal.hook, at=_at(journal), doing=doing)
+    elif by == LINK:
+        with kernel.pinned(link_of(journal)) as link:
+            kernel.detach_link(link, doing=doing)
+    else:
+        hooks.set_xdp(journal.index, -1, journal.mode, expected=fd, doing=doing)
+    _clear(journal)
+
+
+def _clear(journal: Journal) -> None:
+    # Nothing of ours stands there any more: what held it goes as well.
+    if journal.carrier["by"] == LINK:
+        link_of(journal).unlink(missing_ok=True)
+    if journal.carrier["by"] == FILTER and journal.carrier.get("made_clsact"):
+        with contextlib.suppress(Error):
+            hooks.remove_clsact(journal.index, doing=f"{journal.spot.name}: taking clsact away")
+
+
+def _at(journal: Journal) -> tuple[int, int]:
+    return int(journal.carrier["priority"]), int(journal.carrier["handle"])
+
+
+def is_strange(generation: Generation) -> bool:
+    """Tell whether a generation is somebody else's program."""
+    return generation.what == STRANGER

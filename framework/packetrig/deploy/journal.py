@@ -1,0 +1,300 @@
+"""The journal of a spot: what stands there, what stood there before, and what is being done.
+
+It is written before each step and after it, whole or not at all, and is on the disk before the
+step is taken: whoever finds it after a SIGKILL or a crash knows what may have happened since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import Error
+from .places import Spot, boot, started
+
+FORMAT = 1
+NOTHING, STRANGER, OURS = "nothing", "stranger", "ours"
+# In this order; `undoing` may follow each of them but the last.
+PREPARING, CHANGING, WATCHING, KEEPING, UNDOING = (
+    "preparing",
+    "changing",
+    "watching",
+    "keeping",
+    "undoing",
+)
+_FLOCK = struct.Struct("hhqqi4x")
+
+
+class Busy(Error):
+    """Say that another command is at work on the same spot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Describe one program that stood at a spot; number 0 is what was there before packetrig."""
+
+    number: int
+    what: str
+    program: str = ""
+    id: int = 0
+    tag: str = ""
+    object: str = ""  # the path that was given
+    sha256: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    forced: str = ""
+    user: str = ""
+    at: str = ""
+
+    @property
+    def told(self) -> str:
+        """Name it in a sentence."""
+        if self.what == NOTHING:
+            return "nothing"
+        name = self.program or "a program"
+        return f"{name} (id {self.id}{', not ours' if self.what == STRANGER else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Say what is being done: from which generation to which, how far, and by which process."""
+
+    kind: str
+    origin: int
+    goal: int
+    phase: str
+    pid: int
+    started: int
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the process that does it is still there."""
+        return bool(self.started) and started(self.pid) == self.started
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Hold everything that is known about a spot."""
+
+    interface: str
+    index: int
+    netns: int
+    hook: str
+    mode: str
+    carrier: Mapping[str, Any]
+    generations: tuple[Generation, ...]
+    boot: str
+    work: Work | None = None
+    last: str = ""
+
+    @property
+    def spot(self) -> Spot:
+        """Return the spot that it is about."""
+        return Spot(self.interface, self.hook, self.netns)
+
+    @property
+    def pins(self) -> Path:
+        """Return where its pins are."""
+        return self.spot.pins(self.index)
+
+    @property
+    def top(self) -> Generation:
+        """Return what should be attached, when nothing is unfinished."""
+        return self.generations[-1]
+
+    @property
+    def is_of_this_boot(self) -> bool:
+        """Tell whether what it speaks of can still be there."""
+        return self.boot == boot()
+
+    def generation(self, number: int) -> Generation:
+        """Return a generation by its number.
+
+        Raises:
+            Error: The journal does not have it: somebody changed the file.
+        """
+        for each in self.generations:
+            if each.number == number:
+                return each
+        raise Error(f"{self.spot.folder}/journal.json: speaks of a generation {number} it has not")
+
+    def to(self, phase: str) -> Journal:
+        """Return it with the work one phase further."""
+        assert self.work is not None
+        return dataclasses.replace(self, work=dataclasses.replace(self.work, phase=phase))
+
+
+def begin(kind: str, origin: int, goal: int, *, phase: str) -> Work:
+    """Make the entry of a work that this process begins."""
+    return Work(kind, origin, goal, phase, os.getpid(), started(os.getpid()))
+
+
+def path_of(spot: Spot) -> Path:
+    """Return the file of a spot's journal."""
+    return spot.folder / "journal.json"
+
+
+def read(spot: Spot) -> Journal | None:
+    """Read the journal of a spot; None when there is none.
+
+    Raises:
+        Error: It cannot be read, is broken, or is of a newer format.
+    """
+    return read_file(path_of(spot))
+
+
+def read_file(path: Path) -> Journal | None:
+    """Read a journal from its file; None when there is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as e:
+        raise Error(f"{path}: cannot be read: {e}") from e
+    try:
+        found = json.loads(text)
+        number = found["format"]
+    except (ValueError, KeyError, TypeError) as e:
+        raise Error(f"{path}: is no journal of packetrig; what is attached is not known") from e
+    if number != FORMAT:
+        raise Error(f"{path}: format {number!r} is not known; this packetrig reads {FORMAT}")
+    try:
+        return _journal(found)
+    except (KeyError, TypeError, IndexError) as e:
+        raise Error(f"{path}: is broken ({e}); what is attached is not known") from e
+
+
+def _journal(found: Mapping[str, Any]) -> Journal:
+    parts = {key: value for key, value in found.items() if key != "format"}
+    work = parts.pop("work")
+    generations = tuple(Generation(**each) for each in parts.pop("generations"))
+    journal = Journal(**parts, generations=generations, work=Work(**work) if work else None)
+    if not generations:
+        raise KeyError("generations")
+    return journal
+
+
+def write(journal: Journal) -> None:
+    """Write a journal; it is on the disk when this returns.
+
+    Raises:
+        Error: It cannot be written.
+    """
+    path = path_of(journal.spot)
+    text = json.dumps(
+        {"format": FORMAT, **dataclasses.asdict(journal)}, indent=1, sort_keys=True, default=dict
+    )
+    durable(path, f"{text}\n".encode())
+
+
+def durable(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, and wait until the disk has it.
+
+    Raises:
+        Error: It cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as e:
+        raise Error(f"{path}: cannot be written: {(e.strerror or str(e)).lower()}") from e
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def forget(spot: Spot) -> None:
+    """Remove a journal: nothing of packetrig is left at the spot. The lock stays."""
+    path_of(spot).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        _sync_folder(spot.folder)
+
+
+def all_files() -> list[Path]:
+    """List the journals of this machine."""
+    from_state = Spot("", "", 0).folder.parent
+    return sorted(from_state.glob("*/journal.json"))
+
+
+@contextmanager
+def locked(spot: Spot) -> Iterator[int]:
+    """Own a spot for the length of a with block; yields the descriptor that holds it.
+
+    The lock is the open file's: a child that inherits the descriptor holds it as well.
+
+    Raises:
+        Busy: Another command is at work there.
+    """
+    path = spot.folder / "lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as e:
+        raise Error(f"{path}: cannot be opened: {(e.strerror or str(e)).lower()}") from e
+    try:
+        try:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
+        except BlockingIOError as e:
+            who = os.pread(fd, 64, 0).decode(errors="replace").strip() or "unknown"
+            raise Busy(
+                f"{spot.name}: another packetrig is at work there (process {who}): wait for it, "
+                "or look with `packetrig status`"
+            ) from e
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def is_locked(spot: Spot) -> bool:
+    """Tell whether a command is at work on a spot, without getting in its way."""
+    try:
+        fd = os.open(spot.folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
+        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+    finally:
+        os.close(fd)
+
+
+def sweep(journal: Journal) -> None:
+    """Take away the pins of generations that the journal does not have."""
+    if not journal.pins.is_dir():
+        return
+    numbers = {f"generation-{each.number}" for each in journal.generations}
+    for folder in journal.pins.glob("generation-*"):
+        if folder.name not in numbers:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def unpin_all(pins: Path) -> None:
+    """Take away every pin of a spot."""
+    shutil.rmtree(pins, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        pins.parent.rmdir()  # the last one closes the door

@@ -1,0 +1,103 @@
+"""Where a program can stand, and where the files and pins about it are.
+
+A spot is one hook of one interface of one network namespace. Its journal lies in
+$PACKETRIG_STATE (default /var/lib/packetrig), what the kernel keeps for it is pinned below
+/sys/fs/bpf/packetrig; there names have no dots, because bpffs refuses them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import Error
+
+BPFFS = Path("/sys/fs/bpf")
+# By hook, the modes in which a program is put there.
+HOOKS: dict[str, tuple[str, ...]] = {
+    "xdp": ("native", "generic"),
+    "tc-ingress": ("tc-ingress",),
+    "tc-egress": ("tc-egress",),
+    "tcx-ingress": ("tcx-ingress",),
+    "tcx-egress": ("tcx-egress",),
+}
+MODES = tuple(mode for modes in HOOKS.values() for mode in modes)
+
+
+def hook_of(mode: str) -> str:
+    """Name the hook that a mode attaches to; a wrong name is told the right ones.
+
+    Raises:
+        Error: There is no such mode.
+    """
+    for hook, modes in HOOKS.items():
+        if mode in modes:
+            return hook
+    raise Error(f"no attach mode named '{mode}'; there are: {', '.join(MODES)}")
+
+
+def kind_of(hook: str) -> str:
+    """Name the kind of program that fits a hook."""
+    return "xdp" if hook == "xdp" else "tc"
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Name one hook of one interface: all that is kept about it is found by this."""
+
+    interface: str
+    hook: str
+    netns: int
+
+    @property
+    def name(self) -> str:
+        """Say where it is, in words."""
+        return f"{self.interface} ({self.hook})"
+
+    @property
+    def folder(self) -> Path:
+        """Return where its journal and its lock lie."""
+        return state_folder() / "attached" / f"{self.netns}-{self.interface}-{self.hook}"
+
+    def pins(self, index: int) -> Path:
+        """Return where what the kernel keeps for it is pinned."""
+        return BPFFS / "packetrig" / f"{self.netns}-{index}-{self.hook}"
+
+
+def here(interface: str, hook: str) -> Spot:
+    """Name a hook of an interface of this very network namespace."""
+    return Spot(interface, hook, netns())
+
+
+def netns() -> int:
+    """Number the network namespace of this thread, as the kernel does."""
+    return Path("/proc/thread-self/ns/net").stat().st_ino
+
+
+def boot() -> str:
+    """Name this very boot of the machine: what was pinned in another one is gone."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def state_folder() -> Path:
+    """Return the folder of all journals."""
+    return Path(os.environ.get("PACKETRIG_STATE") or "/var/lib/packetrig")
+
+
+def kept_object(sha256: str) -> Path:
+    """Return where a copy of an attached object is kept."""
+    return state_folder() / "objects" / f"{sha256}.o"
+
+
+def started(pid: int) -> int:
+    """Tell when a process started, in the kernel's ticks; 0 when there is no such process.
+
+    Numbers of processes are used again: the number and this together are not.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    fields = text.rpartition(")")[2].split()
+    return 0 if fields[0] == "Z" else int(fields[19])

@@ -1,0 +1,69 @@
+"""Load an object with maps that exist already: what a filter has learnt outlives its program."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .._bpf import lib, strerror
+from .._bpf.libbpf import Opened
+from ..errors import Error, LoadError
+from ..objects import Object
+from ..replay import Setup
+from ..spec import Spec
+from . import kernel
+
+
+class _Reusing(Object):
+    # Objects are loaded again by nobody here, so the maps that were given stay theirs.
+    def __init__(self, spec: Spec, shared: Mapping[str, int], **options: Any) -> None:
+        self._shared = shared
+        super().__init__(spec, **options)
+
+    def _before_load(self, opened: Opened) -> None:
+        super()._before_load(opened)
+        for found in opened.maps():
+            if found.is_internal or found.name not in self._shared:
+                continue
+            error = -lib.bpf_map__reuse_fd(found.handle, self._shared[found.name])
+            if error:
+                raise LoadError(f"{found.name}: taking over the map: {strerror(error)}")
+
+
+@contextlib.contextmanager
+def loaded(
+    spec: Spec,
+    setup: Setup,
+    *,
+    program: str | None,
+    kind: str | None,
+    maps: Path | None = None,
+) -> Iterator[Object]:
+    """Load an object of which one program is to be attached, with the maps pinned in a folder.
+
+    Raises:
+        Error: It has several programs, or a map of it is of another shape than the pinned one.
+    """
+    if program is None and len(spec.programs) > 1:
+        raise Error(
+            f"{spec.name} holds several programs: {', '.join(spec.programs)}; choose one with "
+            "--program"
+        )
+    const = {name: v for name, v in setup.globals.items() if _is_const(spec, name)}
+    rest = Setup(setup.maps, {n: v for n, v in setup.globals.items() if n not in const}, setup.path)
+    with contextlib.ExitStack() as stack:
+        shared = {}
+        for name in sorted(spec.maps):
+            path = maps / name if maps else None
+            if path is not None and path.exists():
+                shared[name] = stack.enter_context(kernel.pinned(path))
+        made = stack.enter_context(_Reusing(spec, shared, program=program, kind=kind, values=const))
+        rest.put(made)
+        yield made
+
+
+def _is_const(spec: Spec, name: str) -> bool:
+    found = spec.globals.get(name)
+    return found is not None and found.is_const

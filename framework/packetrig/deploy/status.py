@@ -1,0 +1,139 @@
+"""What is attached where, by whom, on what evidence, with which way back: the kernel is asked."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from ..errors import Error
+from ..live import hooks
+from . import carry, places
+from . import journal as journals
+from .journal import Journal
+
+
+class State(Enum):
+    """Say how the journal and the kernel stand to each other."""
+
+    ATTACHED = "attached"
+    WATCHED = "being watched"
+    AT_WORK = "at work"
+    UNFINISHED = "unfinished"
+    TAKEN_OFF = "taken off"
+    REPLACED = "replaced"
+    GONE = "interface gone"
+    OTHER_BOOT = "another boot"
+    ELSEWHERE = "another namespace"
+    BROKEN = "cannot tell"
+    FOREIGN = "not ours"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Tell all about one spot; `there` is the program that the kernel reports, 0 for none."""
+
+    interface: str
+    hook: str
+    state: State
+    there: int = 0
+    journal: Journal | None = None
+    reason: str = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether there is nothing left to do."""
+        return self.state in (State.ATTACHED, State.WATCHED, State.AT_WORK, State.FOREIGN)
+
+
+def status(interface: str | None = None) -> list[Status]:
+    """Ask about every spot that has a journal, and every hook with a program of somebody else's.
+
+    Raises:
+        Gone: There is no such interface, and nothing is known of one.
+    """
+    found = [_of_journal(path) for path in journals.all_files()]
+    found += _strangers(found)
+    if interface is None:
+        return found
+    wanted = [each for each in found if each.interface == interface]
+    if not wanted:
+        hooks.interface(interface)
+    return wanted
+
+
+def _of_journal(path: Path) -> Status:
+    interface, hook = _names(path)
+    try:
+        for _ in range(100):
+            # A journal that is the same before and after the kernel was asked fits the answer.
+            journal = journals.read_file(path)
+            if journal is None:
+                break
+            found = _compared(journal)
+            if journals.read_file(path) == journal:
+                return found
+    except Error as e:
+        return Status(interface, hook, State.BROKEN, reason=str(e))
+    return Status(interface, hook, State.AT_WORK, reason="it changes all the time: ask again")
+
+
+def _names(path: Path) -> tuple[str, str]:
+    # <namespace>-<interface>-<hook>; interfaces and hooks have dashes of their own.
+    rest = path.parent.name.partition("-")[2]
+    for hook in places.HOOKS:
+        if rest.endswith(f"-{hook}"):
+            return rest.removesuffix(f"-{hook}"), hook
+    return rest, "?"
+
+
+def _compared(journal: Journal) -> Status:
+    def told(state: State, there: int = 0, reason: str = "") -> Status:
+        return Status(journal.interface, journal.hook, state, there, journal, reason)
+
+    if not journal.is_of_this_boot:
+        return told(State.OTHER_BOOT, reason="its programs went with that boot")
+    if journal.netns != places.netns():
+        return told(State.ELSEWHERE, reason=f"in the network namespace {journal.netns}")
+    try:
+        there = carry.standing(journal)
+    except hooks.Gone as e:
+        return told(State.GONE, reason=str(e))
+    work = journal.work
+    if work is not None:
+        words = f"{work.kind}, {work.phase}, process {work.pid}"
+        if not journals.is_locked(journal.spot):
+            return told(State.UNFINISHED, there, f"{words}, which is gone")
+        if not work.is_alive:
+            return told(State.AT_WORK, there, f"{words}, which is gone: its guardian is at it")
+        state = State.WATCHED if work.phase == journals.WATCHING else State.AT_WORK
+        return told(state, there, words)
+    if there == journal.top.id:
+        return told(State.ATTACHED, there)
+    if not there:
+        return told(State.TAKEN_OFF, reason=f"{journal.top.told} should be there")
+    return told(State.REPLACED, there, f"{journal.top.told} should be there")
+
+
+def _strangers(known: list[Status]) -> list[Status]:
+    ours = {
+        (each.interface, number.id)
+        for each in known
+        if each.journal is not None
+        for number in each.journal.generations
+    }
+    found = []
+    for _, name in sorted(socket.if_nameindex(), key=lambda pair: pair[1]):
+        try:
+            interface = hooks.interface(name)
+            for hook in places.HOOKS:
+                seen = carry.look(interface, hook)
+                found += [
+                    Status(name, hook, State.FOREIGN, number, reason=seen.mode)
+                    for number in seen.programs
+                    if (name, number) not in ours
+                ]
+        except hooks.Gone:
+            continue  # it went while we asked
+    return found

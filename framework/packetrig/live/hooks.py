@@ -1,0 +1,216 @@
+"""The hooks of an interface of this very namespace, over rtnetlink: asked, set, replaced.
+
+`attach.py` holds a program for the length of a with block; what stands here leaves it there, and
+replaces one program by another with no moment between them: XDP with the expected program
+(`XDP_FLAGS_REPLACE`), a clsact filter under its own priority and handle.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ..errors import Error, Unsupported
+from .attach import _HINTS
+from .rtnl import _in_words
+
+_UPDATE_IF_NOEXIST, _SKB_MODE, _DRV_MODE, _REPLACE = 1, 2, 4, 16
+# By the names of the modes: the flag that asks for one, and the attribute that reports one.
+XDP_FLAG = {"native": _DRV_MODE, "generic": _SKB_MODE}
+_XDP_ID = {
+    "native": "IFLA_XDP_DRV_PROG_ID",
+    "generic": "IFLA_XDP_SKB_PROG_ID",
+    "offloaded": "IFLA_XDP_HW_PROG_ID",
+}
+PARENT = {"tc-ingress": 0xFFFFFFF2, "tc-egress": 0xFFFFFFF3}
+_TCA_BPF_NAME, _TCA_BPF_ID = 7, 11
+_ETH_P_ALL = 0x0003
+_IFF_UP = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """Tell what the kernel says of an interface at one moment.
+
+    `xdp` is program ids by mode, `counters` the 64-bit statistics.
+    """
+
+    index: int
+    name: str
+    is_up: bool
+    mtu: int
+    kind: str
+    receive_queues: int
+    transmit_queues: int
+    xdp: Mapping[str, int]
+    counters: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Name a BPF filter in clsact and the program behind it."""
+
+    priority: int
+    handle: int
+    program_id: int
+    name: str
+
+
+class Gone(Error):
+    """Say that an interface is not there (any more)."""
+
+
+@contextmanager
+def _netlink(doing: str) -> Iterator[Any]:
+    try:
+        with IPRoute(ext_ack=True) as route:
+            yield route
+    except NetlinkError as e:
+        if e.code == errno.ENODEV:
+            raise Gone(f"{doing}: the interface is gone") from e
+        raise _in_words(e, doing, _HINTS) from e
+
+
+def interface(name: str) -> Interface:
+    """Ask for an interface by its name.
+
+    Raises:
+        Gone: There is none; the message lists those that are there.
+    """
+    try:
+        index = socket.if_nametoindex(name)
+    except OSError as e:
+        there = ", ".join(sorted(each for _, each in socket.if_nameindex())) or "none"
+        raise Gone(f"there is no interface named {name}; there are: {there}") from e
+    with _netlink(f"{name}: asking for it") as route:
+        link = next(iter(route.get_links(index)))
+    xdp = link.get_attr("IFLA_XDP")
+    ids = {mode: xdp.get_attr(attr) if xdp else None for mode, attr in _XDP_ID.items()}
+    info = link.get_attr("IFLA_LINKINFO")
+    counters = link.get_attr("IFLA_STATS64") or {}
+    return Interface(
+        index=index,
+        name=name,
+        is_up=bool(link["flags"] & _IFF_UP),
+        mtu=int(link.get_attr("IFLA_MTU") or 0),
+        kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
+        receive_queues=int(link.get_attr("IFLA_NUM_RX_QUEUES") or 1),
+        transmit_queues=int(link.get_attr("IFLA_NUM_TX_QUEUES") or 1),
+        xdp={mode: number for mode, number in ids.items() if number},
+        counters={key: value for key, value in counters.items() if isinstance(value, int)},
+    )
+
+
+def set_xdp(index: int, fd: int, mode: str, *, expected: int | None, doing: str) -> None:
+    """Put an XDP program there, or take it off with fd -1.
+
+    `expected` is a descriptor of the program that must be there; None: nothing may be there.
+    """
+    flags = XDP_FLAG[mode] | (_UPDATE_IF_NOEXIST if expected is None else _REPLACE)
+    attrs = [("IFLA_XDP_FD", fd), ("IFLA_XDP_FLAGS", flags)]
+    if expected is not None:
+        attrs.append(("IFLA_XDP_EXPECTED_FD", expected))
+    with _netlink(doing) as route:
+        route.link("set", index=index, IFLA_XDP={"attrs": attrs})
+
+
+def filters(index: int, hook: str) -> list[Filter]:
+    """List the BPF filters of a clsact hook in the order in which they run."""
+    with _netlink(f"interface {index}: asking for its filters") as route:
+        try:
+            found = [
+                Filter(message["info"] >> 16, message["handle"], *_program_of(message))
+                for message in route.get_filters(index=index, parent=PARENT[hook])
+                if message.get_attr("TCA_OPTIONS")
+            ]
+        except NetlinkError as e:
+            if e.code in (errno.EINVAL, errno.ENOENT):
+                return []  # no clsact, no filters
+            raise
+    return sorted((each for each in found if each.program_id), key=lambda f: f.priority)
+
+
+def _program_of(message: Any) -> tuple[int, str]:
+    # pyroute2's table of TCA_BPF_* ends before TCA_BPF_ID: it is read from the message's bytes.
+    number, name = 0, ""
+    for key, value in message.get_attr("TCA_OPTIONS")["attrs"]:
+        if key == "TCA_BPF_NAME":
+            name = str(value)
+        header = value["header"] if isinstance(value, dict) and "header" in value else {}
+        if header.get("type") == _TCA_BPF_ID:
+            start = value.offset + 4
+            number = int.from_bytes(value.data[start : start + 4], sys.byteorder)
+    return number, name
+
+
+def ensure_clsact(index: int, *, doing: str) -> bool:
+    """Make sure that there is a clsact qdisc; return whether it had to be made."""
+    with _netlink(doing) as route:
+        try:
+            route.tc("add", "clsact", index)
+        except NetlinkError as e:
+            if e.code == errno.EEXIST:
+                return False
+            if e.code in (errno.ENOENT, errno.EOPNOTSUPP):
+                raise Unsupported("TC (clsact)", "this kernel has no clsact qdisc") from e
+            raise
+    return True
+
+
+def remove_clsact(index: int, *, doing: str) -> None:
+    """Take the clsact qdisc away, if no filter is left in it."""
+    if any(filters(index, hook) for hook in PARENT):
+        return
+    with _netlink(doing) as route:
+        route.tc("del", "clsact", index)
+
+
+def put_filter(
+    index: int,
+    hook: str,
+    fd: int,
+    name: str,
+    *,
+    at: tuple[int, int],
+    is_new: bool,
+    doing: str,
+) -> None:
+    """Put a program into a filter of this priority and handle: a new one, or one that is there.
+
+    The program of a filter that is there is replaced with no moment between.
+    """
+    with _netlink(doing) as route:
+        route.tc(
+            "add-filter" if is_new else "replace-filter",
+            "bpf",
+            index,
+            fd=fd,
+            name=name,
+            parent=PARENT[hook],
+            direct_action=True,
+            protocol=_ETH_P_ALL,
+            prio=at[0],
+            handle=at[1],
+        )
+
+
+def remove_filter(index: int, hook: str, *, at: tuple[int, int], doing: str) -> None:
+    """Take a filter away."""
+    with _netlink(doing) as route:
+        route.tc(
+            "del-filter",
+            "bpf",
+            index,
+            parent=PARENT[hook],
+            protocol=_ETH_P_ALL,
+            prio=at[0],
+            handle=at[1],
+        )

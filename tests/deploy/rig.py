@@ -1,0 +1,111 @@
+"""A machine to attach on: interfaces, journals and pins of its own, and the command line in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from packetrig.live import Wire
+
+SERVER = Path(__file__).with_name("server.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Hold how a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Running:
+    """Be a command that runs."""
+
+    def __init__(self, rig: Rig, pid: int, out: IO[str], err: IO[str]) -> None:
+        self._rig = rig
+        self.pid = pid
+        self.out = out
+        self.err = err
+
+    def line(self, word: str) -> str:
+        """Wait for a line of its output that has a word in it; fails when it ends before."""
+        said = []
+        for line in self.out:
+            said.append(line)
+            if word in line:
+                return line
+        raise AssertionError(f"never said {word!r}: {said} {self.err.read()}")
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def end(self) -> Ended:
+        """Wait until it has ended."""
+        code = self._rig.ask({"wait": self.pid})
+        with self.out, self.err:
+            return Ended(code, self.out.read(), self.err.read())
+
+
+class Rig:
+    """Run packetrig as a user of the machine would."""
+
+    def __init__(self, wire: Wire, state: Path, commands: socket.socket) -> None:
+        self.wire = wire
+        self.state = state
+        self._commands = commands
+
+    def ask(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> int:
+        socket.send_fds(self._commands, [json.dumps(message).encode()], fds)
+        return int(json.loads(self._commands.recv(1 << 16)))
+
+    def start(self, *words: object) -> Running:
+        out, out_end = os.pipe()
+        err, err_end = os.pipe()
+        message = {
+            "words": [str(word) for word in words],
+            "environment": {"PACKETRIG_STATE": str(self.state)},
+        }
+        pid = self.ask(message, (out_end, err_end))
+        os.close(out_end)
+        os.close(err_end)
+        return Running(
+            self, pid, os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8")
+        )
+
+    def __call__(self, *words: object) -> Ended:
+        return self.start(*words).end()
+
+    def status(self) -> list[dict[str, Any]]:
+        ended = self("status", "--json")
+        assert ended.err == ""
+        spots: list[dict[str, Any]] = json.loads(ended.out)["spots"]
+        return spots
+
+
+@contextmanager
+def rig(state: Path, **options: Any) -> Iterator[Rig]:
+    """Make a wire, and a process beside its right end that runs the commands."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with Wire(**options) as wire, ours:
+        with theirs, wire.right.namespace.inside():
+            command = ["unshare", "--mount", "--propagation", "private", sys.executable]
+            server = subprocess.Popen(
+                [*command, str(SERVER), str(theirs.fileno())], pass_fds=[theirs.fileno()]
+            )
+        with server:
+            try:
+                assert ours.recv(16) == b"0"
+                yield Rig(wire, state, ours)
+            finally:
+                ours.close()
+                server.wait()
