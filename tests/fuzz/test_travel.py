@@ -80,6 +80,16 @@ def test_a_model_without_a_name_of_its_own_goes_by_that_of_the_variable(users: M
     assert travel.unpack(travel.pack(users.other)).function(b"", {}) == 8
 
 
+def test_a_file_imports_what_stands_beside_it(
+    users: ModuleType, elsewhere: Callable[[bytes], str]
+) -> None:
+    file = Path(str(users.__file__))
+    file.with_name("users_limits.py").write_text("LIMIT = 7\n")
+    file.write_text("from users_limits import LIMIT as OWN\n" + MODULE)
+
+    assert elsewhere(travel.pack(users.it_is_short)) == "<Check it_is_short>\n"
+
+
 def test_what_is_here_already_is_not_run_a_second_time() -> None:
     assert travel.unpack(travel.pack(test_what_is_here_already_is_not_run_a_second_time)) is (
         test_what_is_here_already_is_not_run_a_second_time

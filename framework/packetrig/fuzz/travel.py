@@ -14,7 +14,8 @@ import importlib.util
 import io
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -147,13 +148,16 @@ def _named(module: str, place: str, file: str, text: str) -> Any:
 
 
 def _module(name: str, file: str, text: str) -> ModuleType:
-    if not text or _is_here(name, text):
+    if not text:
         return importlib.import_module(name)
     own = _PREFIX + hashlib.sha256(f"{file}\0{text}".encode()).hexdigest()[:16]
-    if own not in sys.modules:
+    if own in sys.modules:
+        return sys.modules[own]
+    with _beside(file, name):
+        if _is_here(name, text):
+            return importlib.import_module(name)
         module = ModuleType(own)
         module.__file__ = file
-        # The file may import from its own package, where that is installed.
         module.__package__ = name.rpartition(".")[0]
         sys.modules[own] = module
         try:
@@ -161,7 +165,23 @@ def _module(name: str, file: str, text: str) -> ModuleType:
         except BaseException as e:
             del sys.modules[own]
             raise ImportError(f"{file} cannot be run here: {type(e).__name__}: {e}") from e
-    return sys.modules[own]
+    return module
+
+
+@contextmanager
+def _beside(file: str, name: str) -> Iterator[None]:
+    """Let a file import what stands beside it, and the package that it is in, if they are here."""
+    path = Path(file)
+    parts = name.split(".")
+    folders = [path.parent]
+    if path.with_suffix("").parts[-len(parts) :] == tuple(parts):
+        folders.append(path.parents[len(parts) - 1])
+    before = list(sys.path)
+    sys.path.extend(str(folder) for folder in folders if str(folder) not in before)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _is_here(name: str, text: str) -> bool:
