@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "Run a program on packets and print the verdict of each.",
     "bench": "Measure what a packet costs in a program.",
     "gate": "Decide whether objects may be deployed, by a policy.",
+    "verify-evidence": "Recompute what evidence says about an object.",
     "attach": "Attach a program to a real interface, with a way back.",
     "status": "Say what is attached where, by whom, and the way back.",
     "detach": "Put back what was there before.",
@@ -51,7 +52,7 @@ class _Commands(click.Group):
     def get_command(self, _: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        found = importlib.import_module(f".{name}", __package__).command
+        found = importlib.import_module(f".{name.replace('-', '_')}", __package__).command
         return found if isinstance(found, click.Command) else None
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:

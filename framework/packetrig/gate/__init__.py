@@ -9,6 +9,7 @@ speed.py       the rule `speed`
 waivers.py     what is let through for a while all the same
 judge.py       all rules on all objects, as events
 evidence.py    what was measured, as JSON: written, read again, held to a signature
+verify.py      evidence held to an object again
 signing.py     ed25519
 report.py      what was decided, as rows, words and JUnit's XML
 """

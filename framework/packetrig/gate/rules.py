@@ -28,7 +28,7 @@ def verifier(
     assert candidate.spec is not None
     limits = rule.model_dump(by_alias=True, exclude_none=True) if rule else {}
     try:
-        programs = _loaded_programs(candidate)
+        programs = loaded_programs(candidate)
     except VerifierError as e:
         words = ["packetrig", "-v", "run", str(candidate.path), "--frame", "00"]
         reason = Reason(str(e), shlex.join(words), e.explain())
@@ -54,7 +54,7 @@ def verifier(
     return Outcome("verifier", answer, shown, (*refused, *unknown), measured), programs
 
 
-def _loaded_programs(candidate: Candidate) -> dict[str, dict[str, Any]]:
+def loaded_programs(candidate: Candidate) -> dict[str, dict[str, Any]]:
     assert candidate.spec is not None
     # The verifier's words name C lines: with the source's path, as the user wrote it.
     spec = replace(candidate.spec, source=candidate.source)
