@@ -46,6 +46,7 @@ int tc_egress_balancer(struct __sk_buff *skb)
 	__u64 behind;
 	int protocol, failed;
 
+	/* not in a test run: all is linear there */
 	if (skb->data_end - skb->data < wanted)
 		bpf_skb_pull_data(skb, wanted);
 	c = cursor_over((void *)(long)skb->data, (void *)(long)skb->data_end);
@@ -70,7 +71,7 @@ int tc_egress_balancer(struct __sk_buff *skb)
 			return TC_ACT_OK;
 		ipv4_map(&key.address, network.ip->saddr);
 		at.network = behind - sizeof(struct iphdr);
-	} else if (network.ip6) {
+	} else if (network.ip6) { /* unreachable: a transport header is behind one of both */
 		if (network.ip6->nexthdr != protocol)
 			return TC_ACT_OK;
 		key.address = network.ip6->saddr;
@@ -86,7 +87,7 @@ int tc_egress_balancer(struct __sk_buff *skb)
 		failed = ipv4_replace_source(skb, at, protocol, from.s6_addr32[3], to.s6_addr32[3]);
 	else
 		failed = ipv6_replace_source(skb, at, protocol, &from, &to);
-	if (failed)
+	if (failed) /* not in a test run: for want of memory */
 		return TC_ACT_SHOT;
 	/* Atomic: answers leave from several processors. */
 	__sync_fetch_and_add(&answers->packets, 1);

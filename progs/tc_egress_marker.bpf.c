@@ -73,7 +73,7 @@ int tc_egress_marker(struct __sk_buff *skb)
 	skb->mark = treatment->mark;
 	if (network.ip)
 		ipv4_set_dscp(network.ip, treatment->dscp);
-	else if (network.ip6)
+	else if (network.ip6) /* unreachable: a transport header is behind one of both */
 		ipv6_set_dscp(skb, network.ip6, treatment->dscp);
 	return TC_ACT_OK;
 }

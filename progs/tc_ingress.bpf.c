@@ -30,7 +30,8 @@ int tc_ingress(struct __sk_buff *skb)
 	struct traffic *sum;
 	__u32 mark;
 
-	if ((void *)(meta + 1) <= (void *)(long)skb->data && meta->magic == META_MAGIC)
+	if ((void *)(meta + 1) <= (void *)(long)skb->data && /* not in a test run: no metadata */
+	    meta->magic == META_MAGIC) /* not in a test run: no metadata */
 		skb->mark = meta->mark;
 
 	mark = skb->mark;

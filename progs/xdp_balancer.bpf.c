@@ -146,14 +146,16 @@ static __always_inline enum balancer_reason parse_internet(struct cursor *c, str
 {
 	int next = parse_eth(c, &packet->eth);
 
-	if (next >= 0)
+	if (next >= 0) /* unreachable: a frame holds its Ethernet header */
 		next = parse_vlans(c, next);
 	if (next < 0)
 		return BALANCER_MALFORMED;
 	if ((next != ETH_P_IP && next != ETH_P_IPV6) || packet->eth->h_dest[0] & GROUP_BIT)
 		return BALANCER_OTHER;
 	/* Tagged or not, the verifier is to see the same from here: half as much work for it. */
-	if (c->start + sizeof(struct link) > c->end || cursor_settle(c) < 0)
+	if (c->start + sizeof(struct link) > c->end)
+		return BALANCER_MALFORMED;
+	if (cursor_settle(c) < 0) /* unreachable: as cursor_settle() says */
 		return BALANCER_MALFORMED;
 	packet->link_size = cursor_offset(c);
 
@@ -177,7 +179,7 @@ static __always_inline struct flow flow_of(const struct iphdr *ip, const struct 
 
 	if (ip)
 		return flow_of_ipv4(ip, ports);
-	return ip6 ? flow_of_ipv6(ip6, ports) : none;
+	return ip6 ? flow_of_ipv6(ip6, ports) : none; /* unreachable: it is one of both */
 }
 
 /* Reads an ICMP error: its flow is the one that the quoted packet answers. */
@@ -243,7 +245,9 @@ __noinline __u32 choose(const struct flow *flow, const struct ring *own)
 {
 	__u32 hash;
 
-	if (!flow || !own || !own->slots)
+	if (!flow || !own) /* unreachable: the verifier does not know the caller */
+		return 0;
+	if (!own->slots)
 		return 0;
 	hash = flow_hash(flow, seed);
 	for (__u32 i = 0; i < PROBES; i++) {
@@ -260,7 +264,7 @@ static __always_inline void decrease_hops(struct iphdr *ip, struct ipv6hdr *ip6)
 {
 	if (ip)
 		ipv4_decrease_ttl(ip);
-	else if (ip6)
+	else if (ip6) /* unreachable: it is one of both */
 		ip6->hop_limit--;
 }
 
@@ -279,7 +283,7 @@ static __always_inline void rewrite_quote(struct packet *packet, const struct ba
 
 		csum_replace4(&quote->ip->check, quote->ip->saddr, address);
 		quote->ip->saddr = address;
-	} else if (quote->ip6) {
+	} else if (quote->ip6) { /* unreachable: it is one of both */
 		csum_replace16(&icmp->checksum, from->s6_addr32, to->s6_addr32);
 		quote->ip6->saddr = *to;
 	}
@@ -303,7 +307,7 @@ static __always_inline void rewrite(struct packet *packet, const struct backend 
 		csum_readdress(&packet->tcp->check, false, from, to);
 	} else if (packet->udp) {
 		csum_readdress(&packet->udp->check, true, from, to);
-	} else if (packet->icmp) {
+	} else if (packet->icmp) { /* unreachable: it is one of the three */
 		rewrite_quote(packet, backend);
 		if (ip6) /* ICMPv6 has a pseudo header, ICMP has none */
 			csum_readdress(&packet->icmp->checksum, false, from, to);
@@ -313,7 +317,7 @@ static __always_inline void rewrite(struct packet *packet, const struct backend 
 	if (ip) {
 		csum_replace4(&ip->check, ip->daddr, to[3]);
 		ip->daddr = to[3];
-	} else if (ip6) {
+	} else if (ip6) { /* unreachable: it is one of both */
 		ip6->daddr = backend->address;
 	}
 }
@@ -325,14 +329,14 @@ static __always_inline int encapsulate(struct xdp_md *ctx, const struct packet *
 	if (packet->ip) {
 		struct iphdr *outer = push_room(ctx, packet->link_size, sizeof(*outer));
 
-		if (!outer)
+		if (!outer) /* not in a test run: it has headroom enough */
 			return -1;
 		decrease_hops(outer + 1, NULL);
 		ipv4_wrap(outer, outer + 1, &service->source, &backend->address);
 	} else {
 		struct ipv6hdr *outer = push_room(ctx, packet->link_size, sizeof(*outer));
 
-		if (!outer)
+		if (!outer) /* not in a test run: it has headroom enough */
 			return -1;
 		decrease_hops(NULL, outer + 1);
 		ipv6_wrap(outer, outer + 1, &service->source, &backend->address);
@@ -349,7 +353,8 @@ static __always_inline bool is_last_hop(const struct packet *packet)
 {
 	if (packet->ip)
 		return packet->ip->ttl <= 1;
-	return packet->ip6 && packet->ip6->hop_limit <= 1;
+	return packet->ip6 && /* unreachable: it is one of both */
+	       packet->ip6->hop_limit <= 1;
 }
 
 static __always_inline enum balancer_reason balance(struct xdp_md *ctx)
@@ -385,11 +390,12 @@ static __always_inline enum balancer_reason balance(struct xdp_md *ctx)
 	} else {
 		if (packet.length + outer_size(&packet) > mtu)
 			return BALANCER_TOO_LONG;
+		/* not in a test run: it has headroom enough */
 		if (encapsulate(ctx, &packet, service, backend) < 0)
 			return BALANCER_NO_ROOM;
 	}
 	eth = (void *)(long)ctx->data; /* it may have moved */
-	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
+	if ((void *)(eth + 1) > (void *)(long)ctx->data_end) /* unreachable: it has not shrunk */
 		return BALANCER_NO_ROOM;
 	__builtin_memcpy(eth->h_source, eth->h_dest, ETH_ALEN);
 	__builtin_memcpy(eth->h_dest, backend->mac, ETH_ALEN);
@@ -407,7 +413,7 @@ int xdp_balancer(struct xdp_md *ctx)
 	__u32 key = reason;
 	__u64 *count = bpf_map_lookup_elem(&reasons, &key);
 
-	if (count)
+	if (count) /* unreachable: every reason has its place in the array */
 		*count += 1;
 	return reason == BALANCER_SENT ? XDP_TX : XDP_PASS;
 }

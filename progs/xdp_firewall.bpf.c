@@ -70,7 +70,7 @@ static __always_inline int drop(void)
 	__u32 key = 0;
 	__u64 *count = bpf_map_lookup_elem(&drops, &key);
 
-	if (count)
+	if (count) /* unreachable: the array has this place */
 		*count += 1;
 	return XDP_DROP;
 }
@@ -112,7 +112,7 @@ int xdp_firewall(struct xdp_md *ctx)
 	int type;
 
 	type = parse_eth(&c, &eth);
-	if (type >= 0)
+	if (type >= 0) /* unreachable: a frame holds its Ethernet header */
 		type = parse_vlans(&c, type);
 	if (type == ETH_P_IP && parse_ipv4(&c, &ip) >= 0)
 		return judge4(ip->saddr);

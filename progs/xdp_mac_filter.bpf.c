@@ -27,7 +27,7 @@ int xdp_mac_filter(struct xdp_md *ctx)
 	struct mac source;
 	__u64 *drops;
 
-	if (parse_eth(&c, &eth) < 0)
+	if (parse_eth(&c, &eth) < 0) /* unreachable: a frame holds its Ethernet header */
 		return XDP_PASS;
 	__builtin_memcpy(source.address, eth->h_source, ETH_ALEN);
 	drops = bpf_map_lookup_elem(&blocked, &source);

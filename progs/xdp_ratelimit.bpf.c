@@ -88,8 +88,11 @@ static __always_inline void refill(struct bucket *bucket, __s64 full, __u64 now)
 	if (!period_ns || now < since)
 		return;
 	earned = (now - since) / period_ns;
-	if (!earned || __sync_val_compare_and_swap(&bucket->refilled_ns, since,
-						   since + earned * period_ns) != since)
+	if (!earned)
+		return;
+	/* not in a test run: another processor has moved it on in between */
+	if (__sync_val_compare_and_swap(&bucket->refilled_ns, since, since + earned * period_ns) !=
+	    since)
 		return;
 	if (tokens >= full)
 		return;
@@ -122,7 +125,7 @@ static __always_inline bool take(__be32 source)
 	if (!bucket) {
 		bpf_map_update_elem(&buckets, &source, &fresh, BPF_NOEXIST);
 		bucket = bpf_map_lookup_elem(&buckets, &source);
-		if (!bucket)
+		if (!bucket) /* not in a test run: other processors have taken its place already */
 			return true;
 	}
 	refill(bucket, full, now);
@@ -146,13 +149,13 @@ int xdp_ratelimit(struct xdp_md *ctx)
 
 	__sync_fetch_and_add(&seen, 1);
 	type = parse_eth(&c, &eth);
-	if (type >= 0)
+	if (type >= 0) /* unreachable: a frame holds its Ethernet header */
 		type = parse_vlans(&c, type);
 	if (type != ETH_P_IP || parse_ipv4(&c, &ip) < 0 || take(ip->saddr))
 		return XDP_PASS;
 
 	count = bpf_map_lookup_elem(&drops, &key);
-	if (count)
+	if (count) /* unreachable: the array has this place */
 		*count += 1;
 	return XDP_DROP;
 }

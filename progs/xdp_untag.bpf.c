@@ -39,7 +39,9 @@ int xdp_untag(struct xdp_md *ctx)
 		return XDP_PASS;
 	id = bpf_ntohs(vlan->tci) & VLAN_ID;
 	frames = bpf_map_lookup_elem(&untagged, &id);
-	if (!frames || pop_vlan(ctx, eth, vlan) < 0)
+	if (!frames)
+		return XDP_PASS;
+	if (pop_vlan(ctx, eth, vlan) < 0) /* unreachable: there is a tag to take off */
 		return XDP_PASS;
 
 	__sync_fetch_and_add(frames, 1); /* atomic: a VLAN's frames arrive on several processors */

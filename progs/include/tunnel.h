@@ -33,15 +33,19 @@ static __always_inline void *push_room(struct xdp_md *ctx, __u64 link_size, int 
 	void *end;
 
 	/* The longest form can be read whatever its length: an IP header follows. */
-	if ((void *)(link + 1) > (void *)(long)ctx->data_end || link_size > sizeof(saved))
+	if ((void *)(link + 1) > (void *)(long)ctx->data_end) /* unreachable: as it says above */
+		return NULL;
+	if (link_size > sizeof(saved)) /* unreachable: no more tags are stepped over */
 		return NULL;
 	saved = *link;
-	if (bpf_xdp_adjust_head(ctx, -size))
+	if (bpf_xdp_adjust_head(ctx, -size)) /* not in a test run: it has headroom enough */
 		return NULL;
 
 	link = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
-	if ((void *)(link + 1) > end || (void *)link + link_size + 2 * size > end)
+	if ((void *)(link + 1) > end) /* unreachable: the frame has become longer */
+		return NULL;
+	if ((void *)link + link_size + 2 * size > end) /* unreachable: two headers are in it */
 		return NULL;
 	if (link_size == sizeof(struct link))
 		*link = saved;

@@ -17,10 +17,10 @@ static __always_inline int pop_vlan(struct xdp_md *ctx, const struct ethhdr *eth
 	struct ethhdr *moved;
 
 	header.h_proto = vlan->type;
-	if (bpf_xdp_adjust_head(ctx, sizeof(*vlan)))
+	if (bpf_xdp_adjust_head(ctx, sizeof(*vlan))) /* unreachable: 14 bytes are left */
 		return -1;
 	moved = (void *)(long)ctx->data;
-	if ((void *)(moved + 1) > (void *)(long)ctx->data_end)
+	if ((void *)(moved + 1) > (void *)(long)ctx->data_end) /* unreachable: as above */
 		return -1;
 	*moved = header;
 	return 0;
