@@ -104,7 +104,9 @@ class Spec:
     mocks: Mapping[str, fakes.Mock] = field(
         default_factory=lambda: MappingProxyType({}), repr=False, compare=False
     )
+    # Of an object that counts (packetrig.coverage): what its counters are, and what would ship.
     profile: Profile | None = field(default=None, repr=False, compare=False)
+    plain: Spec | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: str | Path) -> Spec:

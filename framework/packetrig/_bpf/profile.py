@@ -63,6 +63,20 @@ class Profile:
         """Write counters in LLVM's text format, which llvm-profdata reads."""
         return "".join(self._record(each, counters, bitmap) for each in self.functions)
 
+    def for_llvm_cov(self) -> bytes:
+        """Return the object without the records of functions that have no code in it.
+
+        They are those of headers that the program does not use; llvm-cov would count them as never
+        executed.
+        """
+        used = {_digest(each.name.encode()) for each in self.functions}
+        patched = bytearray(self.elf)
+        table = struct.unpack_from(f"{_ORDER}Q", self.elf, 0x28)[0]
+        for section, body in elf.every_section(self.elf):
+            if section.name == "__llvm_covfun" and struct.unpack_from("=Q", body)[0] not in used:
+                struct.pack_into(f"{_ORDER}II", patched, table + section.index * 64, 0, _NOTE)
+        return bytes(patched)
+
     def _record(self, found: Function, counters: bytes, bitmap: bytes) -> str:
         values = struct.unpack_from(f"={found.counters}Q", counters, found.offset)
         lines = [found.name, "# Func Hash:", str(found.hash), "# Num Counters:", str(len(values))]

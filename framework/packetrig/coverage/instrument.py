@@ -101,6 +101,7 @@ def _compiled(plain: Spec, extra: tuple[str, ...]) -> Spec:
         path=None,
         command=built.command,
         profile=found,
+        plain=plain,
     )
 
 

@@ -184,23 +184,25 @@ def measure_all(
     below: Iterable[str | os.PathLike[str]] | None = None,
 ) -> Measured:
     """Tell what was executed in several objects; what they share is added up."""
-    wanted = _wanted(below)
+    wanted = is_wanted(below)
     tallies: dict[str, _Tally] = {}
     for profile, counters in _added(taken):
         _tally(profile, counters, wanted, tallies)
     return Measured({path: tallies[path].measured(path) for path in sorted(tallies)})
 
 
-def _wanted(below: Iterable[str | os.PathLike[str]] | None) -> Callable[[str], bool]:
+def is_wanted(below: Iterable[str | os.PathLike[str]] | None) -> Callable[[str], bool]:
+    """Make the question whether a file is to be measured; see measure()."""
     if below is None:
         clang = toolchain.find_clang()
         outside = ("/usr/", f"{toolchain.folder(os.environ)}/", *(f"{p}/" for p in clang.search))
         return lambda path: not path.startswith(outside)
     places = [os.path.realpath(place) for place in below]
-    return functools.cache(lambda path: _is_below(os.path.realpath(path), places))
+    return functools.cache(lambda path: is_below(os.path.realpath(path), places))
 
 
-def _is_below(path: str, places: list[str]) -> bool:
+def is_below(path: str, places: Iterable[str]) -> bool:
+    """Tell whether a file is one of some places, or lies below one; all without links."""
     return any(path == place or path.startswith(f"{place.rstrip('/')}/") for place in places)
 
 

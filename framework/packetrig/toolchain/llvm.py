@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,10 @@ def merge(proftexts: list[str], output: Path) -> Path:
     return output
 
 
-def export(elf: Path, profdata: Path) -> dict[str, Any]:
-    """Return llvm-cov's JSON export."""
-    text = _call("llvm-cov", ["export", "-instr-profile", str(profdata), str(elf)])
+def export(elf: Path, profdata: Path, *, sources: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return llvm-cov's JSON export, of all sources or of these."""
+    only = ["-sources", *map(str, sources)] if sources else []
+    text = _call("llvm-cov", ["export", "-instr-profile", str(profdata), str(elf), *only])
     found: dict[str, Any] = json.loads(text)
     return found
 
@@ -57,7 +59,7 @@ def lcov(elf: Path, profdata: Path) -> str:
 
 
 def show_html(
-    elf: Path, profdata: Path, folder: Path, *, sources: list[Path], mcdc: bool = False
+    elf: Path, profdata: Path, folder: Path, *, sources: Sequence[Path], mcdc: bool = False
 ) -> None:
     """Write llvm-cov's pages of these sources (files, or folders above them) into a folder."""
     options = ["-show-branches=count", *(["-show-mcdc"] if mcdc else [])]
@@ -65,7 +67,7 @@ def show_html(
         "llvm-cov",
         [
             *("show", "-format=html", f"-output-dir={folder}", *options),
-            *("-instr-profile", str(profdata), str(elf), *map(str, sources)),
+            *("-instr-profile", str(profdata), str(elf), "-sources", *map(str, sources)),
         ],
     )
 

@@ -1,0 +1,160 @@
+"""llvm-cov's own reports: pages, JSON, and the conditions of MC/DC, which only it knows."""
+
+from __future__ import annotations
+
+import html as _html
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ... import files
+from ..._bpf import covmap
+from ..._bpf.covmap import RegionKind
+from ...toolchain import llvm
+from ..gathered import Counted, Gathered, names
+from ..measure import Share
+from .report import Report
+from .table import percent, table
+
+FORMAT = 1
+
+
+@contextmanager
+def _given(counted: Counted) -> Iterator[tuple[Path, Path]]:
+    """Write an object and its profile for llvm-cov: (object, profile)."""
+    with tempfile.TemporaryDirectory(prefix="packetrig-") as folder:
+        elf = Path(folder) / counted.name
+        elf.write_bytes(counted.profile.for_llvm_cov())
+        text = counted.profile.proftext(counted.counters, counted.bitmap)
+        yield elf, llvm.merge([text], Path(folder) / "counted.profdata")
+
+
+def conditions(gathered: Gathered, wanted: Callable[[str], bool]) -> dict[str, Share]:
+    """Count the conditions that were shown to decide on their own (MC/DC), per file.
+
+    Raises:
+        ToolMissing: There is no llvm-cov of clang's version.
+    """
+    found: dict[str, dict[tuple[int, ...], list[bool]]] = {}
+    for counted in gathered.objects:
+        with _given(counted) as (elf, profdata):
+            export = llvm.export(elf, profdata)
+        decisions = _decisions(counted)
+        for each in export["data"][0]["files"]:
+            path = os.path.normpath(each["filename"])
+            for record in each.get("mcdc_records", []) if wanted(path) else []:
+                place = tuple(record[:4])
+                if (path, place) in decisions:
+                    _join(found.setdefault(path, {}), place, record[-1])
+    every = {path: [c for each in places.values() for c in each] for path, places in found.items()}
+    return {path: Share(sum(each), len(each)) for path, each in sorted(every.items())}
+
+
+def _decisions(counted: Counted) -> set[tuple[str, tuple[int, ...]]]:
+    return {
+        (mapped.files[r.file], (r.line, r.column, r.end_line, r.end_column))
+        for mapped in covmap.read(counted.profile, name=counted.name)
+        for r in mapped.regions
+        if r.kind is RegionKind.DECISION
+    }
+
+
+def _join(
+    places: dict[tuple[int, ...], list[bool]], place: tuple[int, ...], conditions: list[bool]
+) -> None:
+    were = places.get(place)
+    is_same = were is not None and len(were) == len(conditions)
+    pairs = zip(were or [], conditions, strict=False)
+    places[place] = [a or b for a, b in pairs] if is_same else list(conditions)
+
+
+def json_report(report: Report) -> str:
+    """Write llvm-cov's JSON, one entry of `data` an object, and beside it what packetrig knows."""
+    merged: dict[str, Any] = {"data": [], "type": "llvm.coverage.json.export", "version": ""}
+    for name, counted in names(report.gathered.objects):
+        with _given(counted) as (elf, profdata):
+            found = llvm.export(elf, profdata, sources=_sources(report, counted))
+        merged["version"] = found["version"]
+        merged["data"] += [{"object": name, **each} for each in found["data"]]
+    merged["packetrig"] = _own(report)
+    return json.dumps(merged, indent=1, sort_keys=True) + "\n"
+
+
+def _own(report: Report) -> dict[str, Any]:
+    measured = report.measured
+    return {
+        "format": FORMAT,
+        "totals": _shares(measured),
+        "percent": round(report.total.percent, 4),
+        "files": {
+            report.name(path): {
+                **_shares(each),
+                "missing_lines": each.missing_lines,
+                "missing_branches": each.missing_branches,
+                "conditions": list(report.conditions.get(path, Share(0, 0)))
+                if report.conditions is not None
+                else None,
+            }
+            for path, each in measured.files.items()
+        },
+        "unreachable": [
+            {
+                "file": report.name(each.file),
+                "line": each.line,
+                "reason": each.reason,
+                "reached": each.is_reached,
+            }
+            for each in measured.excluded
+        ],
+        "not_measured": {report.name(s): reason for s, reason in report.gathered.plain.items()},
+        "lost": list(report.gathered.lost),
+        "contexts": {
+            report.name(path): {str(line): tests for line, tests in lines.items()}
+            for path, lines in report.contexts.items()
+        },
+    }
+
+
+def _shares(of: Any) -> dict[str, list[int]]:
+    return {kind: list(getattr(of, kind)) for kind in ("lines", "branches", "functions", "regions")}
+
+
+def _sources(report: Report, counted: Counted) -> list[Path]:
+    wanted = report.measured.files
+    own = {f for m in covmap.read(counted.profile, name=counted.name) for f in m.files}
+    return [Path(path) for path in sorted(own) if path in wanted]
+
+
+def html(report: Report, folder: Path) -> None:
+    """Write llvm-cov's pages of each object into a folder of its own, and a page that names them.
+
+    Raises:
+        ToolMissing: There is no llvm-cov of clang's version.
+        Error: The folder cannot be written.
+    """
+    rows = []
+    for name, counted in names(report.gathered.objects):
+        files.write(folder / name / "index.html", b"")  # says what is wrong with the folder
+        with _given(counted) as (elf, profdata):
+            llvm.show_html(
+                elf, profdata, folder / name, sources=_sources(report, counted),
+                mcdc=report.conditions is not None,
+            )  # fmt: skip
+        rows.append(f'<li><a href="{_html.escape(name)}/index.html">{_html.escape(name)}</a></li>')
+    text = _html.escape("\n".join(table(report, missing=True)))
+    parts = [f"<ul>\n{chr(10).join(rows)}\n</ul>", f"<pre>\n{text}\n</pre>", *_contexts(report)]
+    title = f"Coverage of BPF programs: {percent(report.total)}"
+    page = f'<!doctype html>\n<meta charset="utf-8">\n<title>{title}</title>\n<h1>{title}</h1>\n'
+    files.write(folder / "index.html", (page + "\n".join(parts) + "\n").encode())
+
+
+def _contexts(report: Report) -> Iterator[str]:
+    """Write for each line the tests that reached it."""
+    for path, lines in report.contexts.items():
+        yield f"<h2>Which test reached {_html.escape(report.name(path))}</h2>"
+        told = (f"{line:>5}  {', '.join(tests)}" for line, tests in lines.items())
+        yield f"<pre>\n{_html.escape(chr(10).join(told))}\n</pre>"

@@ -1,0 +1,42 @@
+"""What every report tells: the measurement, the names of files, the total."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..gathered import Gathered
+from ..measure import FileMeasure, Measured, Share
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Hold what is to be told: `root` is what names of files are relative to.
+
+    `conditions` are MC/DC's, per file: independent conditions, covered of all.
+    """
+
+    gathered: Gathered
+    measured: Measured
+    root: Path
+    below: tuple[str, ...]
+    has_branches: bool = False
+    conditions: Mapping[str, Share] | None = None
+    contexts: Mapping[str, Mapping[int, list[str]]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Share:
+        """Count lines, and with branches their sides as well, as coverage.py does."""
+        return sum((self.share(each) for each in self.measured.files.values()), Share(0, 0))
+
+    def share(self, found: FileMeasure) -> Share:
+        """Count what a file's percentage is of."""
+        return found.lines + found.branches if self.has_branches else found.lines
+
+    def name(self, path: str) -> str:
+        """Name a file from the root, when it is below."""
+        root = os.path.realpath(self.root)
+        real = os.path.realpath(path)
+        return os.path.relpath(real, root) if real.startswith(f"{root}/") else path
