@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from packetrig.errors import Error, ToolMissing
+from packetrig.fuzz import slices
 from packetrig.fuzz.cluster import Back, Cluster
 
 from .schedulers import Scheduler, scheduler
@@ -109,3 +110,36 @@ def test_a_cluster_without_dask_is_told_what_to_install(monkeypatch: pytest.Monk
     assert str(told.value) == (
         "a campaign on a cluster needs dask.distributed: pip install 'packetrig[cluster]'"
     )
+
+
+WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-bpf,-sys_admin,-net_admin", "--inh-caps=-all")
+OLDER = "import importlib.metadata as m\nm.version = lambda name: '0.0.9'\n"
+WITHOUT = """
+import sys
+class Nowhere:
+    def find_spec(self, name, path, target=None):
+        if name == "packetrig":
+            raise ModuleNotFoundError("No module named 'packetrig'", name=name)
+sys.meta_path.insert(0, Nowhere())
+"""
+
+
+@pytest.mark.parametrize(
+    "before, preload, told",
+    [
+        (WITHOUT_RIGHTS, "", "this process lacks CAP_BPF"),
+        ((), OLDER, "it has packetrig 0.0.9, and"),
+        ((), WITHOUT, "ModuleNotFoundError: No module named 'packetrig'"),
+    ],
+    ids=["without rights", "older", "without packetrig"],
+)
+def test_a_worker_says_why_it_cannot_take_part(
+    running: Scheduler, connected: Cluster, before: tuple[str, ...], preload: str, told: str
+) -> None:
+    worker = running.add(before=before, preload=preload)
+
+    connected.give(worker, slices.able, slices.version())
+    back = connected.next(60)
+
+    assert back is not None
+    assert told in (back.why or back.value.why)

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
 from ..errors import Error, ToolMissing
+from . import travel
 
+# A worker that cannot import what it is given hangs up on its scheduler. So it is given a word of
+# Python's own and bytes; what fails then is this one task.
+_CALL = "__import__('packetrig.fuzz.slices', fromlist=['enter']).enter(sent)"
 # Seconds that a scheduler may take to answer before it counts as gone.
 PATIENCE = 5.0
 
@@ -72,7 +77,13 @@ class Cluster:
         self._number += 1
         number = self._number
         future = self._client.submit(
-            work, *args, workers=[worker], allow_other_workers=False, pure=False, retries=0
+            eval,
+            _CALL,
+            {"sent": travel.pack((work, args))},
+            workers=[worker],
+            allow_other_workers=False,
+            pure=False,
+            key=f"packetrig-{uuid.uuid4().hex}",
         )
         self._at_work[worker, number] = future
         future.add_done_callback(lambda done: self._came_back(worker, number, done))
@@ -82,7 +93,8 @@ class Cluster:
         # Called in a thread of dask's.
         if future.status == "finished":
             try:
-                self._back.put(Back(worker, number, future.result(timeout=self._patience)))
+                result = travel.unpack(future.result(timeout=self._patience))
+                self._back.put(Back(worker, number, result))
             except Exception as e:  # gone between being done and being fetched
                 self._back.put(Back(worker, number, why=_why(e)))
         elif future.status == "error":
@@ -160,4 +172,6 @@ def _no_answer(address: str, e: Exception) -> Error:
 
 def _why(e: BaseException) -> str:
     text = str(e).partition("\n")[0]
+    if isinstance(e, Error):
+        return text
     return f"{type(e).__name__}: {text}" if text else type(e).__name__
