@@ -41,7 +41,7 @@ static __always_inline int parse_path(struct cursor *c, struct path *path)
 	if (cursor_settle(c) < 0) /* unreachable: as cursor_settle() says */
 		return -1;
 	text = c->at;
-	for (__u32 i = 0; i <= PATH_SIZE; i++) {
+	for (__u32 i = 0; i <= PATH_SIZE; i++) { /* unreachable: it returns before */
 		if ((void *)(text + i + 1) > c->end)
 			return -1;
 		if (text[i] == ' ' || text[i] == '?')

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from .. import toolchain
 from .._bpf import covmap
-from .._bpf.covmap import Mapped, RegionKind, Sum
+from .._bpf.covmap import Mapped, Region, RegionKind, Sum
 from .._bpf.profile import Profile
 from . import lines as _lines
 
@@ -286,7 +286,7 @@ def _tally(
                 pieces.setdefault(path, []).append(_lines.Piece(start, end, region.kind, count))
             if region.kind is RegionKind.CODE:
                 tally.regions[where] = tally.regions.get(where, 0) + count
-            elif region.kind is RegionKind.BRANCH and not region.is_folded:
+            elif region.kind is RegionKind.BRANCH and not _is_unwritten(region):
                 were = tally.branches.get(where, (0, 0))
                 otherwise = _evaluate(region.otherwise, counters, first)
                 tally.branches[where] = (were[0] + count, were[1] + otherwise)
@@ -297,6 +297,16 @@ def _tally(
         lines = tallies[path].lines
         for line, count in _lines.line_counts(_lines.segments(found)).items():
             lines[line] = lines.get(line, 0) + count
+
+
+def _is_unwritten(branch: Region) -> bool:
+    """Tell whether there is nothing to take: clang knows the answer, or nobody wrote the question.
+
+    Where a macro of the system's headers stands, such as bpf_ntohs(), which asks whether its
+    argument is a constant, its branches have a place and no extent.
+    """
+    is_empty = (branch.line, branch.column) == (branch.end_line, branch.end_column)
+    return branch.is_folded or is_empty
 
 
 def _evaluate(sum_: Sum, counters: list[int], first: int) -> int:
