@@ -12,8 +12,8 @@ from . import plainer
 Story = tuple[bytes, ...]
 Fails = Callable[[Story], bool]
 
-# Each try sets the object up and judges a story: so many take about a second.
-MOST_TRIES = 3000
+# Each try sets the object up and judges a story: so many take about a second, or a few.
+MOST_TRIES = 1500
 _KEPT = 64
 
 

@@ -1,0 +1,151 @@
+"""Where in the C source a failure is decided: the line that tells it from what passes.
+
+The failing story is compared with the nearest one that passes: the one, of those that are a change
+away, whose last packet executes most nearly the same. The place is
+
+1. the last line that only the failing packet executes; in most programs the `return` it leaves by;
+2. without one, the last condition that it decides in a way that the passing packet does not;
+3. without that either (the values decide, not the way), the last line that it executes.
+
+Lines are counted in the order of the source, those of headers first: in C, what is called stands
+above who calls it. Without counters nothing of this is known, and the place is the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from ..coverage import Counters, Measured, measure
+from ..errors import Error
+from .finding import Place
+from .target import Target
+
+Story = Sequence[bytes]
+
+_CANDIDATES = 256
+# A line of these alone is executed with the one before it, and says nothing.
+_EMPTY = set("{}();, \t")
+
+
+def of(target: Target, failing: Story, passing: Iterable[Story] = ()) -> Place:
+    """Find the place of a failing story; the nearest of the `passing` ones come last.
+
+    Candidates that fail as well, in another way, are passed over.
+    """
+    path = _shown(str(target.recipe.plain.source or target.recipe.plain.name))
+    profile = target.object.spec.profile
+    if not target.has_feedback or profile is None:
+        return Place(path)
+    mine = _taken(target, failing)
+    wrong = measure(profile, [mine])
+    nearest = _nearest(target, mine, list(passing)[-_CANDIDATES:])
+    right = measure(profile, [nearest]) if nearest else None
+    found = _decided(wrong, right, _whole(path))
+    if found is None:
+        return Place(path)
+    file, line, column = found
+    return Place(_shown(file), line, column, _function(wrong, file, line), _line(file, line))
+
+
+def _taken(target: Target, story: Story) -> bytes:
+    """Run a story and return what its last packet counted."""
+    target.begin(target.object)
+    for frame in story[:-1]:
+        target.program.run(frame)
+    counters = Counters(target.object)
+    counters.clear()
+    target.program.run(story[-1])
+    return counters.take()
+
+
+def _nearest(target: Target, mine: bytes, passing: list[Story]) -> bytes:
+    executed = _numbers(mine)
+    found = []
+    for age, story in enumerate(reversed(passing)):
+        try:
+            taken = _taken(target, story)
+        except Error:  # the kernel refuses it
+            continue
+        found.append((len(executed ^ _numbers(taken)), age, taken, story))
+    for _, _, taken, story in sorted(found, key=lambda each: each[:2]):
+        if target.check(story) is None:
+            return taken
+    return b""
+
+
+def _numbers(taken: bytes) -> frozenset[int]:
+    counts = memoryview(taken).cast("Q")
+    return frozenset(number for number, count in enumerate(counts) if count)
+
+
+def _decided(wrong: Measured, right: Measured | None, source: str) -> tuple[str, int, int] | None:
+    executed = list(_lines(wrong, source))
+    if right is not None:
+        others = set(_lines(right, source))
+        only = [each for each in executed if each not in others]
+        if only:
+            return (*only[-1], 0)
+        if apart := _conditions(wrong, right, source):
+            return apart[-1]
+    return (*executed[-1], 0) if executed else None
+
+
+def _lines(found: Measured, source: str) -> Iterator[tuple[str, int]]:
+    for path in _in_order(found, source):
+        for line, count in sorted(found.files[path].line_counts.items()):
+            if count and set(_line(path, line)) - _EMPTY:
+                yield path, line
+
+
+def _conditions(wrong: Measured, right: Measured, source: str) -> list[tuple[str, int, int]]:
+    apart = []
+    for path in _in_order(wrong, source):
+        theirs = (
+            {}
+            if path not in right.files
+            else {(each.line, each.column): each for each in right.files[path].branch_list}
+        )
+        for mine in wrong.files[path].branch_list:
+            other = theirs.get((mine.line, mine.column))
+            ways = (bool(mine.true_count), bool(mine.false_count))
+            if other is None or not any(ways):
+                continue
+            if ways != (bool(other.true_count), bool(other.false_count)):
+                apart.append((path, mine.line, mine.column))
+    return apart
+
+
+def _in_order(found: Measured, source: str) -> list[str]:
+    return sorted(found.files, key=lambda path: (_whole(path) == source, path))
+
+
+def _function(found: Measured, file: str, line: int) -> str:
+    begun = [each for each in found.files[file].function_list if each.line <= line]
+    return begun[-1].name if begun else ""
+
+
+@lru_cache(maxsize=1024)
+def _whole(path: str) -> str:
+    return os.path.realpath(path)
+
+
+def _shown(path: str) -> str:
+    here = Path.cwd()
+    whole = Path(os.path.normpath(here / path))
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else path
+
+
+def _line(path: str, line: int) -> str:
+    lines = _text(path)
+    return lines[line - 1].strip() if 0 < line <= len(lines) else ""
+
+
+@lru_cache(maxsize=16)
+def _text(path: str) -> tuple[str, ...]:
+    try:
+        return tuple(Path(path).read_text(encoding="utf-8", errors="replace").split("\n"))
+    except OSError:
+        return ()
