@@ -54,6 +54,16 @@ def same(
     first, second = _program(one), _program(other)
     frame = to_bytes(packet)
     was, now = first.run(frame, ctx=ctx), second.run(frame, ctx=ctx)
+    compare(was, now, verdicts=verdicts, maps=maps)
+    return was, now
+
+
+def compare(was: Run, now: Run, *, verdicts: Verdicts | None = None, maps: bool = True) -> None:
+    """Hold two runs of one packet to being the same, as `same()` does.
+
+    Raises:
+        Failure: They differ; `.run` is `now`.
+    """
     told = list(_differences(was, now, verdicts))
     if maps:
         told += _map_differences(was, now)
@@ -61,11 +71,10 @@ def same(
         raise Failure(
             lambda: _told(told, was, now),
             check=f"the same as {_name(was)}",
-            packet=frame,
+            packet=was.frame,
             run=now,
             repeat=_repeat(was, now),
         )
-    return was, now
 
 
 def _program(given: Object | Program) -> Program:

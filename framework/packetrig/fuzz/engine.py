@@ -1,0 +1,351 @@
+"""The campaign: story after story, each judged, and what comes of it told as events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .._bpf import lib
+from ..errors import Error, Failure
+from . import seeds as sources
+from .corpus import Corpus
+from .dictionary import words_of
+from .events import (
+    Ended,
+    Event,
+    Found,
+    NewEntry,
+    Progress,
+    Started,
+    StopReason,
+    Unrepeated,
+)
+from .judging import Judge, Suspect
+from .loop import MOST_RUNS, Loop, Story
+from .target import Recipe, Target
+from .words import Words
+
+_FIRST_RUNS = 64
+_PROGRESS = 1.0
+# A story that adds more entries than this to maps is too long: each is read at its end.
+_MOST_GROWN = 256
+# Of what is judged step by step, one common run in so many, and stories of so many.
+_EVERY = 16
+_STEPS = 32
+# Suspects that are looked at again on the plain object, for each check; then every 2nd, 4th ...
+_TRIES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Say when a campaign ends; without any it goes on until it is closed."""
+
+    seconds: float | None = None
+    runs: int | None = None
+    until_covered: bool = False
+    findings: int | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """Count what a campaign has done."""
+
+    runs: int = 0
+    refused: int = 0
+    findings: int = 0
+    started: float = field(default_factory=time.monotonic)
+    newest: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+
+class Campaign:
+    """Run one campaign on one target, in this process.
+
+        with Campaign(target, seed=1) as campaign:
+            for event in campaign.events(Limits(runs=100_000)): ...
+
+    The same target, seed and seeds give the same runs, corpus and findings, wherever and whenever:
+    nothing in it looks at the clock, but for when to end and to report.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        seed: int = 0,
+        seeds: Iterable[bytes] | None = None,
+        corpus: Corpus | None = None,
+        is_full: bool = True,
+    ) -> None:
+        self.target, self.seed = target, seed
+        self.corpus = Corpus() if corpus is None else corpus
+        words = Words.of(target.setup.maps, target.setup.globals)
+        given = default_seeds(words) if seeds is None else tuple(dict.fromkeys(seeds))
+        kept = self.corpus.load()
+        frames = tuple(dict.fromkeys((*kept, *given)))
+        self._seeds = len(frames)
+        target.begin(target.object)
+        steps = target.recipe.model is not None or any(
+            {"again", "maps"} & set(rule.asks) for rule in target.recipe.checks
+        )
+        self.loop = Loop(
+            target,
+            seed,
+            has_output=is_full,
+            every=_EVERY if steps and is_full else 0,
+            longest=max(map(len, frames), default=0),
+        )
+        found = words_of(target.recipe.plain, target.plain, words)
+        self._words = len(found)
+        self.loop.use(found)
+        self.loop.feed(frames)
+        self.judge = Judge(target, self.loop, is_full=is_full)
+        self.tally = Tally()
+        self._length = _FIRST_RUNS
+        self._waiting: list[bytes] = []  # what is to be judged step by step
+        self._stepped = 0
+        self._tried: dict[str, int] = {}
+        self._known: set[str] = set()
+
+    def feed(self, frames: Iterable[bytes]) -> None:
+        """Give frames from elsewhere: other workers' entries."""
+        self.loop.feed(frames)
+
+    def started(self) -> Started:
+        """Return the first event."""
+        target, judge = self.target, self.judge
+        names = list(judge.shares)
+        if self.judge.is_full and target.recipe.model is not None:
+            names.append(f"the model {target.recipe.model.name}")
+        return Started(
+            target.program.name,
+            target.program.kind,
+            self.seed,
+            self._seeds,
+            self._words,
+            tuple(names),
+            judge.left_out,
+            target.why_plain,
+            self.loop.of_counters,
+        )
+
+    def events(self, limits: Limits) -> Iterator[Event]:
+        """Run until a limit is reached, and tell what happens."""
+        reason = StopReason.INTERRUPTED
+        told = time.monotonic()
+        yield self.started()
+        with ExitStack() as stack:
+            stack.enter_context(self.target.object.state.on_one_cpu())
+            try:
+                while (stop := self._stop(limits)) is None:
+                    yield from self.slice(limits.runs)
+                    if time.monotonic() - told >= _PROGRESS:
+                        told = time.monotonic()
+                        yield self.progress()
+                yield from self._step(at_least=1)
+                reason = stop
+            except KeyboardInterrupt:
+                pass
+        yield self.ended(reason)
+
+    def _stop(self, limits: Limits) -> StopReason | None:
+        if limits.runs is not None and self.tally.runs >= limits.runs:
+            return StopReason.RUNS
+        if limits.seconds is not None and self.tally.seconds >= limits.seconds:
+            return StopReason.TIME
+        if limits.findings is not None and self.tally.findings >= limits.findings:
+            return StopReason.ENOUGH
+        if limits.until_covered and self.loop.covered == self.loop.of_counters:
+            return StopReason.COVERED
+        return None
+
+    def slice(self, most: int | None = None) -> Iterator[Event]:
+        """Tell one story and judge it."""
+        count = self._length
+        if most is not None:
+            count = min(count, most - self.tally.runs)
+        target = self.target
+        home = target.home(target.object)
+        target.begin(target.object)
+        story = self.loop.tell(count)
+        refused = story.marks.count(lib.PR_REFUSED)
+        self.tally.runs += story.count
+        self.tally.refused += refused
+        yield from self._entries(story)
+        yield from self._suspects(story, self.judge.judge(story, home))
+        if self.judge.steps and self.judge.is_full:
+            chosen = lib.PR_CHOSEN | lib.PR_NEW
+            self._waiting += [
+                story.frame(number)
+                for number, mark in enumerate(story.marks)
+                if mark & chosen and not mark & lib.PR_REFUSED
+            ]
+            yield from self._step(at_least=_STEPS)
+        self._length = self._next_length(home)
+
+    def _next_length(self, home: Any) -> int:
+        grown = 0
+        if home is not None and self.judge.is_full:
+            now = self.target.object.state.keys()
+            grown = sum(len(keys - home.maps[name].keys()) for name, keys in now.items())
+        if grown > _MOST_GROWN:
+            return max(_FIRST_RUNS, self._length // 2)
+        return min(MOST_RUNS, self._length * 2)
+
+    def _entries(self, story: Story) -> Iterator[Event]:
+        for number, mark in enumerate(story.marks):
+            if mark & lib.PR_NEW:
+                frame = story.frame(number)
+                self.tally.newest = time.monotonic()
+                self.corpus.add(frame)
+                yield NewEntry(frame, story.entry(number), -1, self.loop.covered)
+
+    def _suspects(self, story: Story, suspects: Iterable[Suspect]) -> Iterator[Event]:
+        # All of them first: what is found out on the way tells the story anew.
+        for suspect in list(suspects):
+            if not self._is_worth_a_try(suspect.check):
+                continue
+            yield from self._confirmed(suspect, story.frames(suspect.number + 1))
+
+    def _is_worth_a_try(self, check: str) -> bool:
+        tries = self._tried[check] = self._tried.get(check, 0) + 1
+        return tries <= _TRIES or tries & (tries - 1) == 0
+
+    def _confirmed(self, suspect: Suspect, frames: list[bytes]) -> Iterator[Event]:
+        """Look at a suspect on the plain object: the frame alone, then the story before it."""
+        for story in (frames[-1:], frames):
+            told = self.target.story(story)
+            if told is not None:
+                yield from self._found(story[: told[0] + 1], told[1])
+                return
+        yield Unrepeated(
+            suspect.check,
+            tuple(frames),
+            f"{self.target.program.name}: {suspect.check.replace('_', ' ')} did not hold in the "
+            "loop, and does on the object that ships: nothing is known about it",
+        )
+
+    def _found(self, frames: list[bytes], failure: Failure) -> Iterator[Event]:
+        if failure.check in self._known:
+            return
+        self._known.add(failure.check)
+        self.tally.findings += 1
+        tally = self.tally
+        yield Found(failure.check, tuple(frames), failure, tally.runs, tally.seconds)
+
+    def _step(self, *, at_least: int) -> Iterator[Event]:
+        """Judge what was chosen, step by step, on the plain object: stories of their own."""
+        while len(self._waiting) >= at_least:
+            frames, self._waiting = self._waiting[:_STEPS], self._waiting[_STEPS:]
+            told = self.target.story(frames)
+            if told is None:
+                self._stepped += len(frames)
+                continue
+            number, failure = told
+            self._stepped += number + 1
+            self._waiting[:0] = frames[number + 1 :]
+            if failure.check not in self._known:
+                alone = self.target.story(frames[number : number + 1])
+                is_alone = alone is not None and alone[1].check == failure.check
+                yield from self._found(frames[number if is_alone else 0 : number + 1], failure)
+
+    def progress(self) -> Progress:
+        """Return how far it is."""
+        tally, loop = self.tally, self.loop
+        seconds = tally.seconds
+        return Progress(
+            tally.runs,
+            seconds,
+            tally.runs / seconds if seconds else 0.0,
+            loop.covered,
+            loop.of_counters,
+            loop.corpus,
+            tally.findings,
+            time.monotonic() - tally.newest,
+            tally.refused,
+        )
+
+    def ended(self, reason: StopReason) -> Ended:
+        """Return the last event."""
+        tally, loop = self.tally, self.loop
+        return Ended(
+            reason,
+            tally.runs,
+            tally.seconds,
+            self.shares(),
+            loop.covered,
+            loop.of_counters,
+            loop.corpus,
+            tally.findings,
+            tally.refused,
+        )
+
+    def shares(self) -> Mapping[str, int]:
+        """Tell how many runs each check saw."""
+        shares = dict(self.judge.shares)
+        for rule in self.judge.slow:
+            shares[rule.name] = self._stepped
+        model = self.target.recipe.model
+        if model is not None and self.judge.is_full:
+            shares[f"the model {model.name}"] = self._stepped
+        return shares
+
+
+def default_seeds(words: Words) -> tuple[bytes, ...]:
+    """Give what a campaign begins with where nothing is named."""
+    return tuple(dict.fromkeys((*sources.plain(), *sources.of_setup(words), *sources.broken())))
+
+
+def campaign(
+    source: Recipe | Target | str | Path | Any,
+    *,
+    seconds: float | None = None,
+    runs: int | None = None,
+    until_covered: bool = False,
+    findings: int | None = None,
+    seed: int = 0,
+    seeds: Iterable[bytes] | None = None,
+    corpus: Corpus | str | Path | None = None,
+    judging: str = "full",
+    **options: Any,
+) -> Iterator[Event]:
+    """Search for inputs that a program handles wrongly, guided by its coverage; yield events.
+
+        for event in campaign("progs/xdp_http.bpf.c", seconds=30, setup=setup, model=xdp_http):
+            ...
+
+    Args:
+        source: The C source (or an object file, then without feedback), a Recipe, or a Target.
+        seconds: End after so long.
+        runs: End after so many runs; with it, the same seed gives the same campaign.
+        until_covered: End when everything that can be reached was.
+        findings: End after so many findings.
+        seed: What all random choices come from.
+        seeds: Frames to begin with, and no others; by default one of each protocol, those that the
+            set-up speaks of, and the catalogue of malformed frames.
+        corpus: A folder where entries are kept, and taken from; in memory without one.
+        judging: "full": every check sees every run. "cheap": verdict, abort and length alone.
+        **options: Those of Recipe (setup, program, kind, checks, without, model, against, feedback)
+            and of build() (define, include, flags).
+
+    Raises:
+        Error: A check or model breaks, no seed can be given to the program, it cannot be loaded.
+    """
+    if judging not in ("full", "cheap"):
+        raise Error(f"judging={judging!r}: it is 'full' or 'cheap'")
+    kept = corpus if isinstance(corpus, Corpus) or corpus is None else Corpus(corpus)
+    with ExitStack() as stack:
+        if isinstance(source, Target):
+            target = source
+        else:
+            recipe = source if isinstance(source, Recipe) else Recipe.of(source, **options)
+            target = stack.enter_context(recipe.open())
+        made = Campaign(target, seed=seed, seeds=seeds, corpus=kept, is_full=judging == "full")
+        yield from made.events(Limits(seconds, runs, until_covered, findings))

@@ -1,0 +1,113 @@
+"""What a campaign tells while it runs: values, whoever shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..errors import Failure
+
+
+class StopReason(StrEnum):
+    """Say why a campaign ended."""
+
+    TIME = "time"
+    RUNS = "runs"
+    COVERED = "covered"
+    INTERRUPTED = "interrupted"
+    ENOUGH = "enough findings"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Begin a campaign: what is judged, from what, and by whom.
+
+    `branches` of `of_branches` are those that the seeds reached; both are 0 without feedback, and
+    `why_plain` says then why there is none. `left_out` names checks that do not apply, and why.
+    """
+
+    program: str
+    kind: str
+    seed: int
+    seeds: int
+    words: int
+    checks: tuple[str, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    why_plain: str = ""
+    of_branches: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Tell how far it is; `branches` counts both ways of each branch, `since_new` in seconds."""
+
+    runs: int
+    seconds: float
+    rate: float
+    branches: int
+    of_branches: int
+    corpus: int
+    findings: int
+    since_new: float
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """Tell of a frame that did something new and joined the corpus.
+
+    `parent` is the number of the entry that it was made from, -1 for a seed; `covers` counts the
+    counters that all entries reached so far.
+    """
+
+    frame: bytes
+    number: int
+    parent: int
+    covers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Tell of a finding: a failure that the plain object shows as well.
+
+    `frames` is the story, from the set-up state: the last frame is the one that is judged.
+    """
+
+    check: str
+    frames: tuple[bytes, ...]
+    failure: Failure
+    runs: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unrepeated:
+    """Tell of something that looked wrong in the loop and did not repeat on the plain object.
+
+    It is no finding: nothing is known about the program.
+    """
+
+    check: str
+    frames: tuple[bytes, ...]
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """End a campaign. `shares` says of each check how many of the runs it saw."""
+
+    reason: StopReason
+    runs: int
+    seconds: float
+    shares: Mapping[str, int]
+    branches: int = 0
+    of_branches: int = 0
+    corpus: int = 0
+    findings: int = 0
+    refused: int = 0
+
+
+Event = Started | Progress | NewEntry | Found | Unrepeated | Ended

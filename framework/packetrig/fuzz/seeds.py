@@ -1,0 +1,123 @@
+"""Where a campaign begins: one frame of each protocol, the set-up's own flows, captures."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+from ..errors import Error, NotFound
+from ..packets import craft, dns, http, malformed, pcap, tunnels, written
+from .corpus import SUFFIX
+from .words import Words
+
+_MOST_OF_SETUP = 512
+_SYN = 0x02
+_KINDS = {6: "tcp", 17: "udp", 132: "sctp"}
+
+
+def plain() -> tuple[bytes, ...]:
+    """Give one sound frame of each protocol, in IPv4 and IPv6, tagged and in tunnels."""
+    v4, v6 = craft.V4, craft.V6
+    get = http.request()
+    query = dns.message(dns.name("a.example"), has_edns=True)
+    inner = v4.packet(craft.udp(b"data", v4), craft.UDP)
+    padn = b"\x00\x01\x04\0\0\0\0"
+    chained = replace(v6, extensions=((0, padn), (60, padn)))
+    made = [
+        frame
+        for net in (v4, v6)
+        for frame in (
+            net.frame(craft.tcp(b"", net, flags=_SYN), craft.TCP),
+            net.frame(craft.tcp(get, net), craft.TCP),
+            net.frame(craft.udp(query, net), craft.UDP),
+            net.frame(craft.icmp(b"ping", net), craft.ICMPV6 if net.is_v6 else craft.ICMP),
+            net.frame(craft.sctp(bytes.fromhex("00030010") + bytes(12)), craft.SCTP),
+        )
+    ]
+    request = craft.tcp(get, v4)
+    return (
+        *made,
+        craft.ethernet(craft.arp(), 0x0806),
+        craft.ethernet(v4.packet(request, craft.TCP), 0x0800, vlans=(7,)),
+        craft.ethernet(v4.packet(request, craft.TCP), 0x0800, vlans=(100, 7)),
+        chained.frame(craft.tcp(get, chained), craft.TCP),
+        replace(v4, options=bytes.fromhex("94040000")).frame(request, craft.TCP),
+        replace(v4, more_fragments=True).frame(craft.udp(bytes(24), v4), craft.UDP),
+        v4.frame(inner, tunnels.IPIP),
+        v4.frame(tunnels.gre(inner, 0x0800), tunnels.GRE),
+    )
+
+
+def of_setup(words: Words) -> tuple[bytes, ...]:
+    """Give frames of the flows that a set-up speaks of: its addresses, ports, paths, together."""
+    found: dict[bytes, None] = {}
+    groups = words.groups or (words,)
+    for group in (*groups, words):
+        for frame in _flows(group, words):
+            found[frame] = None
+            if len(found) >= _MOST_OF_SETUP:
+                return tuple(found)
+    return tuple(found)
+
+
+def _flows(group: Words, words: Words) -> Iterator[bytes]:
+    numbers = [number for number in group.numbers if 0 <= number < 1 << 16] or [80]
+    ports = list(dict.fromkeys(numbers))[:6]
+    kinds = [_KINDS[each] for each in group.numbers if each in _KINDS] or ["tcp", "udp"]
+    addresses = [*group.v4[:6], *group.v6[:6]] or [craft.V4.destination, craft.V6.destination]
+    payloads = [b"", *(http.request(path=text) for text in words.texts[:4])]
+    macs = words.macs[:2] or (craft.MAC_SOURCE,)
+    for address, port, kind, payload in product(addresses, ports, kinds, payloads):
+        standard = craft.V6 if len(address) == 16 else craft.V4
+        for net in (replace(standard, destination=address), replace(standard, source=address)):
+            for mac in macs:
+                yield net.frame(*_transport(kind, payload, net, port), source=mac)
+
+
+def _transport(kind: str, payload: bytes, net: craft.Network, port: int) -> tuple[bytes, int]:
+    if kind == "udp":
+        return craft.udp(payload, net, destination_port=port), craft.UDP
+    if kind == "sctp":
+        return craft.sctp(bytes.fromhex("00030010") + bytes(12), destination_port=port), craft.SCTP
+    return craft.tcp(payload, net, destination_port=port), craft.TCP
+
+
+def broken() -> tuple[bytes, ...]:
+    """Give the catalogue of malformed frames."""
+    return tuple(bytes(case.frame) for case in malformed.catalogue())
+
+
+def read(path: str | Path) -> tuple[bytes, ...]:
+    """Read seeds from a capture, a golden packet, a corpus entry, or a folder of such.
+
+    Raises:
+        NotFound: There is no such file.
+        Error: It is none of these, or broken.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(each for each in path.rglob("*") if each.is_file())
+        known = [each for each in files if each.suffix in (".pcap", ".pcapng", SUFFIX)]
+        if not known:
+            raise Error(f"{path}: no seeds in it: neither captures nor {SUFFIX} files")
+        return tuple(frame for each in known for frame in read(each))
+    if not path.exists():
+        raise NotFound(f"{path}: there is no such file to take seeds from")
+    if path.suffix == SUFFIX:
+        return (path.read_bytes(),)
+    if path.suffix == ".toml":
+        return _golden(path)
+    return tuple(each.data for each in pcap.read(path) if not each.is_snapped)
+
+
+def _golden(path: Path) -> tuple[bytes, ...]:
+    try:
+        layers = tomllib.loads(path.read_text(encoding="utf-8")).get("packet", {})
+    except (OSError, ValueError) as e:
+        raise Error(f"{path}: cannot be read as a golden packet: {e}") from e
+    if not layers:
+        raise Error(f"{path}: no golden packet: it has no [packet]")
+    return (written.rebuilt(layers),)
