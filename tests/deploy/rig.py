@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from typing import IO, Any
 
 from packetrig.live import Wire
 
+_WRITE_LOCK = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)
 SERVER = Path(__file__).with_name("server.py")
 
 
@@ -59,8 +62,9 @@ class Running:
 class Rig:
     """Run packetrig as a user of the machine would."""
 
-    def __init__(self, wire: Wire, state: Path, commands: socket.socket) -> None:
+    def __init__(self, wire: Wire, state: Path, commands: socket.socket, pid: int) -> None:
         self.wire = wire
+        self.pid = pid
         self.state = state
         self._commands = commands
 
@@ -68,12 +72,13 @@ class Rig:
         socket.send_fds(self._commands, [json.dumps(message).encode()], fds)
         return int(json.loads(self._commands.recv(1 << 16)))
 
-    def start(self, *words: object) -> Running:
+    def start(self, *words: object, **how: object) -> Running:
         out, out_end = os.pipe()
         err, err_end = os.pipe()
         message = {
             "words": [str(word) for word in words],
             "environment": {"PACKETRIG_STATE": str(self.state)},
+            **how,
         }
         pid = self.ask(message, (out_end, err_end))
         os.close(out_end)
@@ -82,8 +87,24 @@ class Rig:
             self, pid, os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8")
         )
 
-    def __call__(self, *words: object) -> Ended:
-        return self.start(*words).end()
+    def __call__(self, *words: object, **how: object) -> Ended:
+        return self.start(*words, **how).end()
+
+    def pins(self) -> list[str]:
+        """List what is pinned on the machine, whose bpffs nobody else sees."""
+        listed = subprocess.run(
+            ["find", f"/proc/{self.pid}/root/sys/fs/bpf", "-type", "f", "-path", "*/packetrig/*"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return listed.stdout.splitlines()
+
+    def settled(self) -> None:
+        """Wait until nobody is at work any more, a guardian neither."""
+        for path in self.state.glob("attached/*/lock"):
+            with path.open("r+b") as file:
+                fcntl.fcntl(file, fcntl.F_OFD_SETLKW, _WRITE_LOCK)
 
     def status(self) -> list[dict[str, Any]]:
         ended = self("status", "--json")
@@ -105,7 +126,7 @@ def rig(state: Path, **options: Any) -> Iterator[Rig]:
         with server:
             try:
                 assert ours.recv(16) == b"0"
-                yield Rig(wire, state, ours)
+                yield Rig(wire, state, ours, server.pid)
             finally:
                 ours.close()
                 server.wait()

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import traceback
-from typing import NoReturn
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
 
 from packetrig import deploy, live
 from packetrig.cli import main
 
 LOADED = (deploy, live)  # so that no child has to import them
+GUARDIANS: list[int] = []
 
 
 def serve(commands: socket.socket) -> None:
@@ -32,21 +36,68 @@ def serve(commands: socket.socket) -> None:
             answer = os.fork()
             if not answer:
                 commands.close()
-                child(message["words"], message["environment"], fds)
+                child(message, fds)
             for fd in fds:
                 os.close(fd)
         commands.send(json.dumps(answer).encode())
 
 
-def child(words: list[str], environment: dict[str, str], fds: list[int]) -> NoReturn:
+def killer(victim: str, at: int, then: int) -> Callable[..., None]:
+    """Return what, called at each call and return, kills with SIGKILL at one of them.
+
+    The guardian's are counted from where it begins to recover.
+    """
+    watcher = os.getpid()
+    count = 0
+    recovering = 0
+
+    def step(frame: FrameType, event: str, _: object) -> None:
+        nonlocal count, recovering
+        if os.getpid() == watcher:
+            count += 1
+            if count != at:
+                return
+            if victim == "guardian":
+                for pid in GUARDIANS[:1]:
+                    os.kill(pid, signal.SIGKILL)
+            else:
+                os.kill(watcher, signal.SIGKILL)
+        elif recovering or (event == "call" and frame.f_code.co_name == "recover"):
+            recovering += 1
+            if victim == "both" and recovering == then:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return step
+
+
+def note_guardians() -> None:
+    """Keep the numbers of guardians: they are to be found by whoever kills them."""
+    start = deploy.Guardian.start
+
+    def noted(self: deploy.Guardian) -> None:
+        start(self)
+        GUARDIANS.append(self.pid)
+
+    deploy.Guardian.start = noted  # type: ignore[method-assign]
+
+
+def child(message: dict[str, Any], fds: list[int]) -> NoReturn:
     code = 99
+    steps: list[int] = []
     try:
         os.setsid()
         for number, fd in enumerate(fds, 1):
             os.dup2(fd, number)
             os.close(fd)
-        os.environ.update(environment)
-        code = main(words)
+        os.environ.update(message["environment"])
+        if "count" in message:
+            sys.setprofile(lambda *_: steps.append(1))
+        if "kill" in message:
+            sys.setprofile(killer(message["kill"], message["at"], message["then"]))
+        code = main(message["words"])
+        sys.setprofile(None)
+        if steps:
+            print(len(steps), file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException:
@@ -57,6 +108,7 @@ def child(words: list[str], environment: dict[str, str], fds: list[int]) -> NoRe
 
 if __name__ == "__main__":
     subprocess.run(["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"], check=True)
+    note_guardians()
     own = socket.socket(fileno=int(sys.argv[1]))
     own.send(b"0")
     serve(own)

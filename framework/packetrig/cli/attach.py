@@ -20,24 +20,14 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _MODES = click.Choice(deploy.MODES)
 
 
-class Duration(click.ParamType):
+def seconds_of(context: click.Context, parameter: click.Parameter, value: str) -> float:
     """Read a time as people write it: 30s, 500ms, 5m, 1h."""
-
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return seconds."""
-        if isinstance(value, int | float):
-            return float(value)
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", str(value))
-        if not found:
-            self.fail(f"'{value}' is no time: write 30s, 500ms, 5m or 1h", param, ctx)
-        return float(found[1]) * _UNITS[found[2] or "s"]
-
-
-SECONDS = Duration()
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", value)
+    if not found:
+        raise click.BadParameter(
+            f"'{value}' is no time: write 30s, 500ms, 5m or 1h", ctx=context, param=parameter
+        )
+    return float(found[1]) * _UNITS[found[2] or "s"]
 
 
 @click.command("attach")
@@ -62,10 +52,14 @@ SECONDS = Duration()
     multiple=True,
     help="Attach although this was found on the interface.",
 )
-@click.option("--for", "seconds", metavar="TIME", type=SECONDS, default=0.0, help="Watch so long.")
+@click.option(
+    "--for", "seconds", metavar="TIME", callback=seconds_of, default="0s", help="Watch so long."
+)
 @click.option("--watch", metavar="CMD", default="", help="Must exit with 0, again and again.")
-@click.option("--watch-timeout", metavar="TIME", type=SECONDS, default=5.0, show_default="5s")
-@click.option("--every", metavar="TIME", type=SECONDS, default=1.0, show_default="1s")
+@click.option(
+    "--watch-timeout", metavar="TIME", callback=seconds_of, default="5s", show_default=True
+)
+@click.option("--every", metavar="TIME", callback=seconds_of, default="1s", show_default=True)
 @click.option(
     "--counter",
     "counters",
@@ -80,7 +74,7 @@ SECONDS = Duration()
     type=click.FloatRange(0, 1),
     help="What passes must not fall below this share of what passed before.",
 )
-@click.option("--baseline", metavar="TIME", type=SECONDS, default=2.0, show_default="2s")
+@click.option("--baseline", metavar="TIME", callback=seconds_of, default="2s", show_default=True)
 @click.option("--recover", is_flag=True, help="Complete or undo what was not finished.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(path: str | None, iface: str | None, recover: bool, as_json: bool, **given: Any) -> int:

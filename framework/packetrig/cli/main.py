@@ -24,6 +24,7 @@ COMMANDS = {
     "attach": "Attach a program to a real interface, with a way back.",
     "status": "Say what is attached where, by whom, and the way back.",
     "detach": "Put back what was there before.",
+    "shadow": "Say what a new program would have done with live traffic.",
 }
 
 

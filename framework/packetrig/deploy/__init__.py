@@ -8,7 +8,8 @@ was begun, so that a process that is killed leaves nothing that cannot be finish
   when it does not hold;
 - `detach()` puts back what was there before;
 - `status()` tells what is attached where, and what is unfinished;
-- `recover_all()` finishes or undoes it.
+- `recover_all()` finishes or undoes it;
+- `sample()` and `compare()` tell what a new program would have done with live traffic.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from .journal import Busy, Generation, Journal
 from .places import HOOKS, MODES, Spot, hook_of
 from .preflight import ALLOWABLE, Answer, Finding
 from .recovering import Recovered, recover_all
+from .shadow import Reference, Sample, Shadow, attached, compare, sample
 from .status import State, Status, status
-from .stopping import Stopped
+from .stopping import Stop, Stopped, noted
 from .watch import Limit, Unhealthy, Watch
 
 __all__ = [
@@ -41,19 +43,27 @@ __all__ = [
     "Limit",
     "Permit",
     "Recovered",
+    "Reference",
     "Request",
+    "Sample",
     "Settled",
+    "Shadow",
     "Spot",
     "State",
     "Status",
+    "Stop",
     "Stopped",
     "Unhealthy",
     "Watch",
     "attach",
+    "attached",
+    "compare",
     "detach",
     "force",
     "hook_of",
+    "noted",
     "permit",
     "recover_all",
+    "sample",
     "status",
 ]

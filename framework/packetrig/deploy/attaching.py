@@ -257,6 +257,7 @@ def _generation(run: _Attaching, number: int, permit: Permit) -> Generation:
         object=str(Path(spec.path).resolve()) if spec.path else spec.name,
         sha256=spec.sha256,
         evidence=permit.evidence,
+        globals=dict(run.request.setup.globals),
         forced=permit.forced,
         user=_user(),
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -314,7 +315,7 @@ def _taken_back(run: _Attaching, why: BaseException) -> None:
     if isinstance(why, watch.Unhealthy):
         raise watch.Unhealthy(f"{said}: {_again(origin)}", check=why.check) from why
     if isinstance(why, Error):
-        raise type(why)(f"{said}: {_again(origin)}") from why
+        raise Error(f"{said}: {_again(origin)}") from why
 
 
 def _again(origin: Generation) -> str:

@@ -59,7 +59,12 @@ def carrier_for(interface: hooks.Interface, hook: str) -> dict[str, object]:
     if hook not in hooks.PARENT:
         return {"by": LINK}
     there = [each.priority for each in hooks.filters(interface.index, hook)]
-    return {"by": FILTER, "priority": min([*there, _FIRST_PRIORITY + 1]) - 1, "handle": 1}
+    return {
+        "by": FILTER,
+        "priority": min([*there, _FIRST_PRIORITY + 1]) - 1,
+        "handle": 1,
+        "made_clsact": not hooks.has_clsact(interface.index),
+    }
 
 
 def carrier_of(interface: hooks.Interface, hook: str, program_id: int) -> dict[str, object]:

@@ -51,6 +51,7 @@ class Generation:
     object: str = ""  # the path that was given
     sha256: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    globals: Mapping[str, Any] = field(default_factory=dict)  # what they were set to
     forced: str = ""
     user: str = ""
     at: str = ""

@@ -151,6 +151,15 @@ def program_tag(fd: int) -> tuple[int, str]:
     return int(info.id), bytes(info.tag).hex()
 
 
+def map_shape(fd: int) -> tuple[int, int, int, int]:
+    """Tell (kind, size of a key, size of a value, entries) of a map."""
+    info = ffi.new("struct pr_map_info *")
+    error = -lib.pr_map_info(fd, info)
+    if error:
+        raise Error(f"asking the kernel about a map: {strerror(error)}")
+    return int(info.type), int(info.key_size), int(info.value_size), int(info.max_entries)
+
+
 def is_bpffs(path: Path) -> bool:
     """Tell whether a folder is the root of a mounted bpffs."""
     with contextlib.suppress(OSError):

@@ -151,6 +151,14 @@ def _program_of(message: Any) -> tuple[int, str]:
     return number, name
 
 
+def has_clsact(index: int) -> bool:
+    """Tell whether there is a clsact qdisc."""
+    with _netlink(f"interface {index}: asking for its qdiscs") as route:
+        return any(
+            message.get_attr("TCA_KIND") == "clsact" for message in route.get_qdiscs(index=index)
+        )
+
+
 def ensure_clsact(index: int, *, doing: str) -> bool:
     """Make sure that there is a clsact qdisc; return whether it had to be made."""
     with _netlink(doing) as route:

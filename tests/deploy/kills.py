@@ -1,0 +1,239 @@
+"""Kill packetrig at random moments of attach, watch and detach, under traffic: `make kills`.
+
+A kill is placed by counting what the victim does: the command is run once to count its calls and
+returns (of Python and of C), and is killed with SIGKILL at one of them, drawn from the seed. So
+every step is hit, those between two system calls too, and nothing depends on the clock. The victim
+is the watcher, its guardian, or first one and then the other in the middle of its recovery.
+
+After each: `status` must say what the kernel says; `attach --recover` must end in the old program
+or the new one, never none, never both; and none of the marked frames, which both programs drop and
+which a sender sends all the time, may have arrived.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import packetrig
+from packetrig.live import hooks
+
+from .rig import Rig, rig
+from .sender import MARKED
+
+HERE = Path(__file__).parent
+MODES = ("native", "tc-ingress", "generic", "tcx-ingress")
+COMMANDS = ("attach", "fails", "detach")
+VICTIMS = ("watcher", "watcher", "both", "guardian")
+
+
+@dataclass
+class Report:
+    """Count what became of each kill."""
+
+    kills: int = 0
+    misses: int = 0
+    by: Counter[str] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+    sent: int = 0
+    arrived: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def sending(machine: Rig) -> Iterator[list[int]]:
+    """Send marked frames all the time; the list has their number when the block has ended."""
+    sent: list[int] = []
+    with machine.wire.left.namespace.inside():
+        process = subprocess.Popen(
+            [sys.executable, str(HERE / "sender.py"), "left"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    with process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == "begun\n"
+        try:
+            yield sent
+        finally:
+            process.stdin.close()
+            sent.append(int(process.stdout.read()))
+
+
+class Listener:
+    """Count the marked frames that arrive behind every hook."""
+
+    def __init__(self, machine: Rig) -> None:
+        with machine.wire.right.namespace.inside():
+            # A handler of one protocol stands behind XDP and TC.
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            self.sock.bind(("right", MARKED))
+
+    def arrived(self) -> int:
+        count = 0
+        while True:
+            try:
+                self.sock.recv(64, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return count
+            count += 1
+
+
+class Kills:
+    """Carry out kills on one machine, in one mode."""
+
+    def __init__(self, machine: Rig, path: Path, mode: str, report: Report) -> None:
+        self.rig = machine
+        self.path = path
+        self.mode = mode
+        self.report = report
+        self.kind = "xdp" if mode in ("native", "generic") else "tc"
+        self._steps: dict[str, int] = {}
+
+    def words(self, name: str) -> list[object]:
+        """Return the command line of a step."""
+        if name == "detach":
+            return ["detach", "--iface", "right", "--mode", self.mode]
+        program = f"{'old' if name == 'old' else 'new'}_{self.kind}"
+        words: list[object] = ["attach", self.path, "--iface", "right", "--mode", self.mode]
+        words += ["--program", program, "--force", "a kill"]
+        if name != "old":
+            words += ["--for", "60ms", "--every", "20ms"]
+        if name == "attach":
+            words += ["--watch", "true"]
+        if name == "fails":
+            # Holds before anything is changed, and no more when it is.
+            words += ["--counter", "dropped[0]<=0"]
+        return words
+
+    def programs(self) -> list[int]:
+        """Ask the kernel itself which programs stand at the hook."""
+        with self.rig.wire.right.namespace.inside():
+            found = hooks.interface("right")
+            if self.kind == "xdp":
+                return list(found.xdp.values())
+            if self.mode in hooks.PARENT:
+                return [each.program_id for each in hooks.filters(found.index, self.mode)]
+            from packetrig.deploy import kernel
+
+            return kernel.tcx_programs(found.index, self.mode)
+
+    def begin(self) -> None:
+        """Bring the old program there, and count the steps of each command."""
+        self.check(self.rig(*self.words("old")).code == 0, "the old program could not be attached")
+        self.old = self.programs()
+        for name in COMMANDS:
+            if name == "detach":
+                self.rig(*self.words("attach"))
+            ended = self.rig(*self.words(name), count=True)
+            self._steps[name] = int(ended.err.split()[-1])
+            self.back()
+
+    def back(self) -> None:
+        """Leave the old program alone there."""
+        if self.programs() != self.old:
+            self.rig(*self.words("detach"))
+        self.check(self.programs() == self.old, f"{self.programs()} and not the old program")
+
+    def check(self, holds: bool, what: str) -> None:
+        if not holds:
+            self.report.wrong.append(f"{self.mode}, kill {self.report.kills}: {what}")
+
+    def kill(self, chance: random.Random) -> None:
+        """Kill one command once, and look at what is left."""
+        name = chance.choice(COMMANDS)
+        victim = "watcher" if name == "detach" else chance.choice(VICTIMS)
+        if name == "detach":
+            self.rig(*self.words("attach"))
+        steps = self._steps[name]
+        at = chance.randrange(steps // 10, steps)
+        then = chance.randrange(1, 20_000)
+        ended = self.rig(*self.words(name), kill=victim, at=at, then=then)
+        died = ended.code == -9
+        self.report.kills += 1
+        self.report.misses += victim != "guardian" and not died
+        self.report.by[f"{name}, {victim}"] += 1
+        self.rig.settled()
+        told, before = self.told()
+        recovered = self.rig("attach", "--recover")
+        self.check(recovered.code == 0, f"recovery failed: {recovered.out}{recovered.err}")
+        after = self.programs()
+        self.check(len(after) == 1, f"{name} of {victim} at {at}: after recovery {after}")
+        state, _ = self.told()
+        self.check(state == "attached", f"after recovery: {state}")
+        self.report.ended["old" if after == self.old else "new"] += 1
+        self.report.states[told] += 1
+        self.check(len(before) == 1, f"{name} of {victim} at {at}: {told}, programs {before}")
+        self.back()
+
+    def told(self) -> tuple[str, list[int]]:
+        """Hold what status says to what the kernel says."""
+        spots = self.rig.status()
+        there = self.programs()
+        self.check(len(spots) == 1, f"status tells of {len(spots)} spots")
+        self.check([spots[0]["program_id"]] == there, f"status {spots[0]}, the kernel {there}")
+        state: str = spots[0]["state"]
+        if state == "attached":
+            top = spots[0]["generations"][-1]["id"]
+            self.check([top] == there, f"attached, but {there} is there and {top} was meant")
+        else:
+            self.check(state == "unfinished", f"status says {state}")
+        return state, there
+
+
+def run(count: int, seed: int, modes: tuple[str, ...] = MODES) -> Report:
+    """Kill so often, in turn in each mode; everything is drawn from the seed."""
+    report = Report()
+    spec = packetrig.build(HERE / "filters.bpf.c")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "filters.o")
+        path.write_bytes(spec.data)
+        for number, mode in enumerate(modes):
+            chance = random.Random(f"{seed} {mode}")
+            with rig(Path(folder, mode)) as machine:
+                listener = Listener(machine)
+                with sending(machine):
+                    pass
+                report.wrong += [] if listener.arrived() else ["without a program none arrived"]
+                kills = Kills(machine, path, mode, report)
+                machine(*kills.words("old"))
+                listener.arrived()
+                with sending(machine) as sent:
+                    kills.begin()
+                    for _ in range(len(range(number, count, len(modes)))):
+                        kills.kill(chance)
+                report.sent += sent[0]
+                report.arrived += listener.arrived()
+                listener.sock.close()
+    return report
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    options = parser.parse_args()
+    report = run(options.kills, options.seed)
+    print(f"seed {options.seed}: {report.kills} kills ({report.misses} came after the end)")
+    for name, counted in (("killed", report.by), ("status", report.states), ("end", report.ended)):
+        print(f"{name}: " + ", ".join(f"{what} {n}" for what, n in sorted(counted.items())))
+    print(f"marked frames: {report.sent} sent, {report.arrived} arrived")
+    for each in report.wrong:
+        print(f"WRONG: {each}")
+    return 1 if report.wrong or report.arrived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

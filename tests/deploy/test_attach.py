@@ -1,0 +1,212 @@
+"""Attach, replace, detach: in each mode the interface always has exactly one of the programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from packetrig.live import hooks
+
+from .rig import Ended, Rig
+
+pytestmark = pytest.mark.live
+
+Attach = Callable[..., Ended]
+MODES = ("native", "generic", "tc-ingress", "tc-egress", "tcx-ingress", "tcx-egress")
+
+
+def kind(mode: str) -> str:
+    return "xdp" if mode in ("native", "generic") else "tc"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_each_program_takes_the_place_of_the_one_before_and_gives_it_back(
+    machine: Rig, attach: Attach, mode: str
+) -> None:
+    first = attach(f"old_{kind(mode)}", mode=mode)
+    second = attach(f"new_{kind(mode)}", mode=mode)
+    (spot,) = machine.status()
+    names = [each["program"] for each in spot["generations"]]
+    back = machine("detach", "--iface", "right")
+    off = machine("detach", "--iface", "right")
+
+    assert (first.code, second.code, back.code, off.code) == (0, 0, 0, 0)
+    assert (spot["state"], names) == ("attached", ["", f"old_{kind(mode)}", f"new_{kind(mode)}"])
+    assert f"new_{kind(mode)} (id {spot['program_id']}) is off; now: old_{kind(mode)}" in back.out
+    assert off.out.endswith("now: nothing\n")
+
+
+def test_what_is_attached_filters_when_its_process_has_gone(machine: Rig, attach: Attach) -> None:
+    frame = bytes.fromhex("020000000002 020000000001 88b6") + bytes(46)
+    assert machine.wire.send(frame) == [frame]
+
+    attach("old_xdp")
+
+    assert machine.wire.send(frame) == []
+
+
+def test_status_tells_who_attached_what_for_which_reason(
+    machine: Rig, attach: Attach, path: Path
+) -> None:
+    attach("old_xdp")
+    attach("new_xdp")
+
+    said = machine("status")
+
+    header, row = said.out.splitlines()
+    assert header.split()[:4] == ["interface", "hook", "state", "program"]
+    assert row.split()[:4] == ["right", "xdp", "attached", "new_xdp"]
+    assert "forced: a test" in row
+    assert "old_xdp (id" in row
+    (spot,) = machine.status()
+    assert spot["generations"][-1]["object"] == str(path)
+    assert said.code == 0
+
+
+def test_detach_all_goes_back_to_before_the_first(machine: Rig, attach: Attach) -> None:
+    attach("old_xdp")
+    attach("new_xdp")
+
+    ended = machine("detach", "--iface", "right", "--all")
+
+    assert ended.out.endswith("now: nothing\n")
+    assert machine.status() == []
+
+
+def test_only_the_last_few_are_kept(machine: Rig, attach: Attach) -> None:
+    for _ in range(6):
+        assert attach("old_xdp").code == 0
+
+    (spot,) = machine.status()
+
+    assert [each["what"] for each in spot["generations"]] == ["nothing", *["ours"] * 4]
+    assert (
+        len({pin.split("/generation-")[1].split("/")[0] for pin in machine.pins() if "gen" in pin})
+        == 4
+    )
+
+
+def test_maps_are_pinned_and_can_be_taken_over(
+    machine: Rig, attach: Attach, tmp_path: Path
+) -> None:
+    setup = tmp_path / "setup.toml"
+    setup.write_text('format = 1\n[maps.blocked]\n"10.0.0.66" = 7\n')
+    attach("old_xdp", "--setup", setup)
+    frame = bytes.fromhex("020000000002 020000000001 88b6") + bytes(46)
+    machine.wire.send(frame)
+
+    kept = attach("new_xdp", "--keep-maps", "--for", "1ms", "--counter", "dropped[0]==1")
+    held = attach("new_xdp", "--keep-maps", "--for", "1ms", "--counter", "blocked[10.0.0.66]==7")
+    fresh = attach("new_xdp", "--for", "1ms", "--counter", "dropped[0]==1")
+
+    assert (kept.code, held.code, fresh.code) == (0, 0, 1)
+    assert "counter dropped[0]==1 does not hold: it is 0" in fresh.err
+
+
+def test_a_strangers_program_is_replaced_only_when_named_and_comes_back(
+    machine: Rig, attach: Attach, filters, standing: Callable[[], list[int]]
+) -> None:
+    with filters.load(program="old_xdp") as strange, machine.wire.right.attach(strange):
+        theirs = strange.program.id
+        refused = attach("new_xdp")
+        wrong = attach("new_xdp", "--replace-foreign", theirs + 1)
+        named = attach("new_xdp", "--replace-foreign", theirs)
+        (spot,) = machine.status()
+        ours = standing()
+        back = machine("detach", "--iface", "right")
+
+        assert (refused.code, wrong.code, named.code, back.code) == (2, 2, 0, 0)
+        assert f"a program that packetrig did not attach: {theirs}" in refused.err
+        assert f"--replace-foreign {theirs}" in refused.err
+        assert f"there are: {theirs}" in wrong.err
+        assert ours == [spot["program_id"]] != [theirs]
+        assert standing() == [theirs]
+
+
+@pytest.mark.parametrize("mode", ["tc-ingress", "tcx-ingress"])
+def test_a_strangers_tc_program_may_stand_beside(
+    machine: Rig, attach: Attach, filters, mode: str
+) -> None:
+    with filters.load(program="old_tc") as strange, machine.wire.right.attach(strange, mode=mode):
+        refused = attach("new_tc", mode=mode)
+        beside = attach("new_tc", "--allow", "beside", mode=mode)
+        order = [spot["program_id"] for spot in machine.status()]
+        machine("detach", "--iface", "right")
+        theirs = [spot["program_id"] for spot in machine.status()]
+
+        assert (refused.code, beside.code) == (2, 0)
+        assert "beside it yours would run first" in refused.err
+        assert len(order) == 2
+        assert theirs == [strange.program.id]
+
+
+def test_a_strangers_link_is_borrowed_and_given_back(
+    machine: Rig, attach: Attach, filters, standing: Callable[[], list[int]]
+) -> None:
+    from packetrig._bpf import lib
+
+    with filters.load(program="old_xdp") as strange:
+        with machine.wire.right.namespace.inside():
+            link = lib.pr_link_create(strange.program.fd, machine.wire.right.index, 37, 4)
+        try:
+            theirs = strange.program.id
+            named = attach("new_xdp", "--replace-foreign", theirs)
+            ours = standing()
+            machine("detach", "--iface", "right")
+
+            assert named.code == 0
+            assert ours != [theirs]
+            assert standing() == [theirs]
+        finally:
+            import os
+
+            os.close(link)
+    assert standing() == []
+
+
+def test_what_was_found_on_the_interface_is_told_with_its_reason(
+    machine: Rig, attach: Attach
+) -> None:
+    attach("old_tc", mode="tc-ingress")
+
+    said = attach("old_xdp", "--json")
+
+    found = {each["what"]: each for each in json.loads(said.out)["findings"]}
+    assert found["vlan"]["answer"] == "note"
+    assert "takes VLAN tags off" in found["vlan"]["reason"]
+    assert "tc-ingress of right has a program as well" in found["leftover"]["reason"]
+    assert {found[what]["answer"] for what in ("kind", "down", "mtu", "queues", "foreign")} == {
+        "ok"
+    }
+    assert found["bpffs"]["reason"] == "bpffs at /sys/fs/bpf"
+
+
+def test_native_and_generic_are_not_exchanged_in_one_step(machine: Rig, attach: Attach) -> None:
+    attach("old_xdp", mode="generic")
+
+    refused = attach("new_xdp", mode="native")
+
+    assert refused.code == 2
+    assert "in mode generic: native and generic exclude each other" in refused.err
+    assert machine.status()[0]["generations"][-1]["program"] == "old_xdp"
+
+
+def test_a_clsact_that_was_there_before_stays(machine: Rig, attach: Attach) -> None:
+    with machine.wire.right.namespace.inside():
+        index = hooks.interface("right").index
+        hooks.ensure_clsact(index, doing="a test")
+
+    attach("old_tc", mode="tc-ingress")
+    machine("detach", "--iface", "right")
+
+    with machine.wire.right.namespace.inside():
+        assert not hooks.ensure_clsact(index, doing="a test")
+        hooks.remove_clsact(index, doing="a test")
+        attach("old_tc", mode="tc-ingress")
+        machine("detach", "--iface", "right")
+        assert hooks.ensure_clsact(index, doing="a test")
+        hooks.remove_clsact(index, doing="a test")
