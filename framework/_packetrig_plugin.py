@@ -32,6 +32,52 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write what runs came to into the golden files that they are compared with",
     )
 
+    cover = parser.getgroup(
+        "packetrig coverage", "coverage of eBPF programs, as pytest-cov says it"
+    )
+    cover.addoption(
+        "--bpf-cov",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="measure the programs whose C sources are PATH, or lie below it; may be repeated",
+    )
+    cover.addoption(
+        "--bpf-cov-report",
+        action="append",
+        default=[],
+        metavar="KIND",
+        help="term (the default), term-missing, html[:DIR], lcov[:FILE], json[:FILE], xml[:FILE]; "
+        "may be repeated, or a list with commas",
+    )
+    cover.addoption(
+        "--bpf-cov-fail-under",
+        type=float,
+        metavar="PERCENT",
+        help="fail the run when less of the programs was executed",
+    )
+    cover.addoption(
+        "--bpf-cov-branch", action="store_true", help="count the sides of branches as well as lines"
+    )
+    cover.addoption(
+        "--bpf-cov-mcdc",
+        action="store_true",
+        help="tell which conditions were shown to decide on their own (clang 18 or newer)",
+    )
+    cover.addoption(
+        "--bpf-cov-context",
+        choices=["test"],
+        help="tell which test reached each line, in the json and html reports",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure coverage when that is asked for."""
+    if config.getoption("bpf_cov"):
+        from packetrig.testing import covering
+
+        config.pluginmanager.register(covering.Coverage(config), "packetrig-coverage")
+
 
 @pytest.fixture
 def wire() -> Generator[Wire, None, None]:
@@ -49,6 +95,22 @@ def wire() -> Generator[Wire, None, None]:
         left = made.leftovers() if made.is_open else []
     if left:
         pytest.fail(f"the test left something behind on the wire: {'; '.join(left)}", pytrace=False)
+
+
+@pytest.fixture
+def packetrig_engine(request: pytest.FixtureRequest) -> str:
+    """Name the engine that this run of a test is for; see packetrig.engines."""
+    return str(request.param)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Give a test under packetrig.engines its objects on the engine of this run."""
+    engine = pyfuncitem.funcargs.get("packetrig_engine")
+    if engine is None or not (engines := _in_use("engines")):
+        return (yield)
+    with engines.running(pyfuncitem, engine):
+        return (yield)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -102,7 +164,13 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """Tell which golden files were written, and which no test compares any more."""
+    """Tell which engines differed, and which golden files were written or are not compared."""
+    if engines := _in_use("engines"):
+        stats = terminalreporter.stats
+        if lines := list(engines.summary([*stats.get("passed", ()), *stats.get("failed", ())])):
+            terminalreporter.section("packetrig: engines that differ from the test run")
+            for line in lines:
+                terminalreporter.write_line(line)
     golden = _in_use("golden")
     if golden is None or not config.getoption("--bpf-update-golden"):
         return

@@ -6,7 +6,7 @@ import functools
 import os
 import re
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -76,13 +76,15 @@ class Excluded:
     """Describe a line that its author marked unreachable, and whether it was reached all the same.
 
     A line with branches is reached when every side of each was taken: then nothing is left that
-    could not be.
+    could not be. `lines` are the line itself and those that only a side of its branches leads to,
+    one that was never taken.
     """
 
     file: str
     line: int
     reason: str
     is_reached: bool
+    lines: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,28 +239,35 @@ class _Tally:
     regions: dict[_Where, int] = field(default_factory=dict)
     branches: dict[_Where, tuple[int, int]] = field(default_factory=dict)
     functions: dict[tuple[int, str], int] = field(default_factory=dict)
+    # By marked line: the lines that only a side of its branches leads to.
+    guarded: dict[int, set[int]] = field(default_factory=dict)
 
     def measured(self, path: str) -> FileMeasure:
-        marks = _marks(path)
+        marks = marks_of(path)
         excluded = tuple(
-            Excluded(path, line, reason, self._is_reached(line))
+            Excluded(path, line, reason, self._is_reached(line), tuple(sorted(self._of(line))))
             for line, reason in marks.items()
             if line in self.lines
         )
+        out = {line for each in excluded for line in each.lines}
         branches = sorted(
             Branch(path, *where, *counts)
             for where, counts in self.branches.items()
-            if where[0] not in marks
+            if where[0] not in out
         )
-        regions = [count for where, count in self.regions.items() if where[0] not in marks]
+        regions = [count for where, count in self.regions.items() if where[0] not in out]
         return FileMeasure(
             path,
-            {line: self.lines[line] for line in sorted(self.lines.keys() - marks.keys())},
+            {line: self.lines[line] for line in sorted(self.lines.keys() - out)},
             tuple(branches),
             tuple(sorted(FunctionCount(*key, n) for key, n in self.functions.items())),
             Share(sum(map(bool, regions)), len(regions)),
             excluded,
         )
+
+    def _of(self, line: int) -> set[int]:
+        guarded = {n for n in self.guarded.get(line, ()) if self.lines.get(n) == 0}
+        return {line} | guarded
 
     def _is_reached(self, line: int) -> bool:
         sides = [counts for where, counts in self.branches.items() if where[0] == line]
@@ -273,6 +282,9 @@ def _tally(
 ) -> None:
     pieces: dict[str, list[_lines.Piece]] = {}
     for mapped, first in _mapping(profile):
+        for path, line, guarded in _guards(mapped, wanted):
+            tally = tallies.setdefault(path, _Tally())
+            tally.guarded.setdefault(line, set()).update(guarded)
         head = mapped.regions[0] if mapped.regions else None
         for region in mapped.regions:
             path = mapped.files[region.file]
@@ -309,6 +321,22 @@ def _is_unwritten(branch: Region) -> bool:
     return branch.is_folded or is_empty
 
 
+def _guards(
+    mapped: Mapped, wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, int, Iterable[int]]]:
+    """Find what the marked branches of a function lead to: code that is counted as one side is."""
+    for branch in mapped.regions:
+        path = mapped.files[branch.file]
+        if branch.kind is not RegionKind.BRANCH or not wanted(path):
+            continue
+        if branch.line not in marks_of(path):
+            continue
+        for region in mapped.regions:
+            is_side = region.count and region.count in (branch.count, branch.otherwise)
+            if is_side and region.kind is RegionKind.CODE and region.file == branch.file:
+                yield path, branch.line, range(region.line, region.end_line + 1)
+
+
 def _evaluate(sum_: Sum, counters: list[int], first: int) -> int:
     return max(0, sum(times * counters[first + index] for index, times in sum_.items()))
 
@@ -318,7 +346,17 @@ def plain_name(name: str) -> str:
     return re.split(r"[:;]", name)[-1]
 
 
-def _marks(path: str) -> dict[int, str]:
+def marks_of(path: str) -> dict[int, str]:
+    """Find the lines of a source that are marked unreachable, each with its reason."""
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return {}
+    return _marks(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=1024)
+def _marks(path: str, _time: int, _size: int) -> dict[int, str]:
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:

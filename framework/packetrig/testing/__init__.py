@@ -2,9 +2,11 @@
 
 recipes.py      fixture(): compile or read, load, renew, close
 tables.py       table()
+engines.py      engines(): the same test by the test run, by live frames, on a wire
 stateful.py     stateful(): packets, and a control plane that changes the maps in between
 golden.py       golden(): a run held to a readable file
 renewal.py      every live object as new before each test and each Hypothesis example
+covering.py     coverage: --bpf-cov, and coverage_files.py for its reports
 skips.py        what this kernel cannot do is a skip that says why, or a failure: --bpf-require
 reports.py      what a failed test shows beside its traceback
 comparisons.py  what a failed == shows

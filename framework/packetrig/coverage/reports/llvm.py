@@ -18,7 +18,7 @@ from ...toolchain import llvm
 from ..gathered import Counted, Gathered, names
 from ..measure import Share
 from .report import Report
-from .table import percent, table
+from .table import percent, shown, table
 
 FORMAT = 1
 
@@ -105,6 +105,7 @@ def _own(report: Report) -> dict[str, Any]:
             {
                 "file": report.name(each.file),
                 "line": each.line,
+                "lines": list(each.lines),
                 "reason": each.reason,
                 "reached": each.is_reached,
             }
@@ -112,9 +113,10 @@ def _own(report: Report) -> dict[str, Any]:
         ],
         "not_measured": {report.name(s): reason for s, reason in report.gathered.plain.items()},
         "lost": list(report.gathered.lost),
+        "tests": _tests(report),
         "contexts": {
-            report.name(path): {str(line): tests for line, tests in lines.items()}
-            for path, lines in report.contexts.items()
+            report.name(path): {str(line): numbers for line, numbers in lines.items()}
+            for path, lines in _numbered(report).items()
         },
     }
 
@@ -152,9 +154,27 @@ def html(report: Report, folder: Path) -> None:
     files.write(folder / "index.html", (page + "\n".join(parts) + "\n").encode())
 
 
+def _tests(report: Report) -> list[str]:
+    every = report.contexts.values()
+    return sorted({test for lines in every for tests in lines.values() for test in tests})
+
+
+def _numbered(report: Report) -> dict[str, dict[int, list[int]]]:
+    """Name tests by their place in the list: hundreds may reach one line."""
+    number = {test: index for index, test in enumerate(_tests(report))}
+    return {
+        path: {line: [number[test] for test in tests] for line, tests in lines.items()}
+        for path, lines in report.contexts.items()
+    }
+
+
 def _contexts(report: Report) -> Iterator[str]:
-    """Write for each line the tests that reached it."""
-    for path, lines in report.contexts.items():
-        yield f"<h2>Which test reached {_html.escape(report.name(path))}</h2>"
-        told = (f"{line:>5}  {', '.join(tests)}" for line, tests in lines.items())
-        yield f"<pre>\n{_html.escape(chr(10).join(told))}\n</pre>"
+    """Write the tests, and for each line which of them reached it."""
+    if not report.contexts:
+        return
+    tests = (f"{number:>5}  {test}" for number, test in enumerate(_tests(report)))
+    yield f"<h2>Tests</h2>\n<pre>\n{_html.escape(chr(10).join(tests))}\n</pre>"
+    for path, lines in _numbered(report).items():
+        yield f"<h2>Which of them reached {_html.escape(report.name(path))}</h2>"
+        told = (f"{line:>5}  {shown(numbers)}" for line, numbers in lines.items())
+        yield f"<pre>\n{chr(10).join(told)}\n</pre>"

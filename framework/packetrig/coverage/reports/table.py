@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .. import lines as _lines
 from ..measure import FileMeasure, Measured, Share
@@ -20,7 +20,7 @@ def table(report: Report, *, missing: bool = False) -> list[str]:
     widths = [max(map(len, column)) for column in zip(heads, *rows_and_total, strict=True)]
     rule = "-" * (sum(widths[: 8 + 2 * (report.conditions is not None)]) + 2 * 7)
     written = [_line(row, widths, missing=missing) for row in [heads, *rows_and_total]]
-    return [written[0], rule, *written[1:-1], rule, written[-1], *_words(report)]
+    return [written[0], rule, *written[1:-1], rule, written[-1], *_words(report, missing=missing)]
 
 
 def _row(report: Report, path: str, *, missing: bool) -> list[str]:
@@ -52,14 +52,19 @@ def percent(share: Share) -> str:
 
 def _missing(report: Report, found: FileMeasure) -> Iterator[str]:
     never = found.missing_lines
-    for first, last in _lines.ranges(_joined(never, found)):
-        yield str(first) if first == last else f"{first}-{last}"
+    if never:
+        yield shown(_joined(never, found))
     if report.has_branches:
         gone = set(never)
         # Of a line that never ran, each side is missing; it is said once.
         yield from (
             side for each in found.branch_list if each.line not in gone for side in each.missing
         )
+
+
+def shown(numbers: Iterable[int]) -> str:
+    """Write numbers so that those that follow each other are one range."""
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in _lines.ranges(numbers))
 
 
 def _joined(never: list[int], found: FileMeasure) -> Iterator[int]:
@@ -77,15 +82,18 @@ def _line(row: list[str], widths: list[int], *, missing: bool) -> str:
     return "  ".join([*cells, *(row[-1:] if missing else [])]).rstrip()
 
 
-def _words(report: Report) -> Iterator[str]:
+def _words(report: Report, *, missing: bool) -> Iterator[str]:
     excluded = report.measured.excluded
     for each in excluded:
         if each.is_reached:
             name = f"{report.name(each.file)}:{each.line}"
             yield f"REACHED all the same: {name} is marked unreachable: {each.reason}"
-    for each in excluded:
-        if not each.is_reached:
-            yield f"not counted: {report.name(each.file)}:{each.line} unreachable: {each.reason}"
+    kept = [each for each in excluded if not each.is_reached]
+    for each in kept if missing else ():
+        yield f"unreachable: {report.name(each.file)}:{shown(each.lines)}: {each.reason}"
+    if kept and not missing:
+        count = sum(len(each.lines) for each in kept)
+        yield f"lines marked unreachable, not counted: {count} (term-missing lists them)"
     for source, reason in sorted(report.gathered.plain.items()):
         yield f"not measured: {report.name(source)}: {reason}"
     yield from (f"lost: {each}" for each in report.gathered.lost)

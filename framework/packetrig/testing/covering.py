@@ -1,0 +1,235 @@
+"""Coverage of a pytest run: programs are loaded as their counting twins, and reported at the end.
+
+The options are named after pytest-cov's. `Spec.load` is watched while the session lasts, so that it
+does not matter how a test comes to a program: `fixture()`, `build()`, in a worker of pytest-xdist.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import weakref
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .. import coverage, toolchain
+from ..coverage import Counters, reports
+from ..coverage.gathered import Counted, Gathered, minus
+from ..coverage.measure import is_below, is_wanted
+from ..errors import CompileError, Error, LoadError, Unsupported
+from ..objects import Object
+from ..spec import Spec
+from ..toolchain import llvm
+from . import coverage_files as kinds
+
+_TOLD = "packetrig_coverage"
+
+
+@dataclass(slots=True)
+class _Watched:
+    """Hold the counters of an object that a test loaded, and what they were when last read."""
+
+    owner: weakref.ref[Object]
+    counters: Counters
+    counted: Counted
+    before: bytes
+
+
+class Coverage:
+    """Measure a session; registered as a plugin when --bpf-cov is given."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        here = config.invocation_params.dir
+        given = [here / path for path in config.getoption("bpf_cov")]
+        self._below = tuple(os.path.realpath(path) for path in given)
+        self._has_mcdc = bool(config.getoption("bpf_cov_mcdc"))
+        self._by_test = config.getoption("bpf_cov_context") == "test"
+        self._gathered = Gathered()
+        self._watched: list[_Watched] = []
+        self._twins: dict[str, Spec | None] = {}
+        self._load = Spec.load
+        self._total: float | None = None
+        self._lines: list[str] = []
+        self.is_worker = hasattr(config, "workerinput")
+        self._wanted = [] if self.is_worker else kinds.asked(config)
+        if not self.is_worker:
+            self._check(given)
+        Spec.load = self._watching(Spec.load)  # type: ignore[method-assign]
+
+    def _check(self, given: list[Path]) -> None:
+        """Say before the first test what could not be done after the last one."""
+        for path in given:
+            if not path.exists():
+                raise pytest.UsageError(f"--bpf-cov={path}: there is no such file or folder")
+            if not _sources(path):
+                raise pytest.UsageError(f"--bpf-cov={path}: there is no C source in it")
+        try:
+            if self._has_mcdc and not llvm.has_mcdc():
+                major = toolchain.find_clang().major
+                why = f"clang {llvm.MCDC_SINCE} or newer is needed, this is {major}"
+                raise Unsupported("--bpf-cov-mcdc", why)
+            if self._has_mcdc or any(each.needs_llvm for each in self._wanted):
+                toolchain.tool("llvm-cov")
+                toolchain.tool("llvm-profdata")
+            for each in self._wanted:
+                each.check()
+        except Error as e:
+            raise pytest.UsageError(str(e)) from e
+
+    def _watching(self, load: Any) -> Any:
+        @functools.wraps(load)
+        def loaded(spec: Spec, **how: Any) -> Object:
+            twin = self._twin(spec)
+            if twin is None:
+                return load(spec, **how)  # type: ignore[no-any-return]
+            try:
+                found: Object = load(twin, **how)
+            except LoadError as e:
+                plain: Object = load(spec, **how)
+                self._gathered.plain[_name(spec)] = f"it loads, but not instrumented: {e}"
+                return plain
+            self._watch(found)
+            return found
+
+        return loaded
+
+    def _twin(self, spec: Spec) -> Spec | None:
+        if spec.is_instrumented or not self._is_meant(spec):
+            return None
+        if spec.sha256 not in self._twins:
+            self._twins[spec.sha256] = None
+            try:
+                self._twins[spec.sha256] = coverage.twin(spec, mcdc=self._has_mcdc)
+            except CompileError as e:
+                self._gathered.plain[_name(spec)] = str(e)
+            except Error as e:
+                self._gathered.plain[_name(spec)] = str(e)
+        return self._twins[spec.sha256]
+
+    def _is_meant(self, spec: Spec) -> bool:
+        """Tell whether an object's source, or a header beside it, is to be measured."""
+        source = os.path.realpath(spec.command[-1] if spec.command else _name(spec))
+        folder = os.path.dirname(source)  # noqa: PTH120  # realpath's, as text
+        return is_below(source, self._below) or any(is_below(p, [folder]) for p in self._below)
+
+    def _watch(self, found: Object) -> None:
+        profile = found.spec.profile
+        assert profile is not None
+        counted = self._gathered.note(found.spec.name, profile)
+        counters = Counters(found)
+        self._watched.append(_Watched(weakref.ref(found), counters, counted, bytes(counters.size)))
+
+    def collect(self, test: str) -> None:
+        """Take what was counted since the last time."""
+        kept = []
+        for each in self._watched:
+            now = each.counters.take()
+            if now != each.before:
+                since = minus(now, each.before)
+                each.counted.add(since, each.counters.take_bitmap(), test if self._by_test else "")
+                each.before = now
+            owner = each.owner()
+            if owner is not None and not owner.is_closed:
+                kept.append(each)
+        self._watched = kept
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Collect after each test: what it counted is its own."""
+        result = yield
+        self.collect(item.nodeid)
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Report when the last test has run, so that too little coverage can fail the run."""
+        result = yield
+        self.collect("")
+        if self.is_worker or session.config.option.collectonly:
+            return result
+        try:
+            self._report()
+        except Error as e:
+            pytest.exit(f"coverage of BPF programs: {e}", returncode=pytest.ExitCode.INTERRUPTED)
+        if self._is_too_little:
+            session.testsfailed += 1
+        return result
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Tell pytest-xdist's controller what this worker counted."""
+        worker = getattr(session.config, "workeroutput", None)
+        if worker is not None:
+            worker[_TOLD] = self._gathered.told()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a worker of pytest-xdist counted."""
+        told = getattr(node, "workeroutput", {}).get(_TOLD)
+        if told is not None:
+            self._gathered.take_over(told)
+        else:
+            name = getattr(getattr(node, "gateway", None), "id", "a worker")
+            self._gathered.lost.append(f"{name} ended early; what its tests reached is not counted")
+
+    def _report(self) -> None:
+        conditions = None
+        if self._has_mcdc:
+            conditions = reports.conditions(self._gathered, is_wanted(self._below))
+        report = reports.Report(
+            self._gathered,
+            self._gathered.measured(self._below),
+            self._config.rootpath,
+            self._below,
+            has_branches=bool(self._config.getoption("bpf_cov_branch")),
+            conditions=conditions,
+            contexts=self._gathered.contexts(self._below) if self._by_test else {},
+        )
+        self._lines = [line for each in self._wanted for line in each.write(report)]
+        self._total = report.total.percent if report.measured.files else 0.0
+
+    @property
+    def _is_too_little(self) -> bool:
+        least = self._config.getoption("bpf_cov_fail_under")
+        return least is not None and self._total is not None and self._total < least
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show the table, what was written, and whether it is enough."""
+        if self.is_worker or self._total is None:
+            return
+        count = len(self._gathered.objects)
+        clang = toolchain.find_clang().major
+        terminalreporter.section(
+            f"packetrig: coverage of {count} object{'' if count == 1 else 's'}, clang {clang}"
+        )
+        for line in self._lines:
+            terminalreporter.write_line(line)
+        if not count:
+            terminalreporter.write_line("no test loaded a program whose source is below --bpf-cov")
+        if self._is_too_little:
+            least = self._config.getoption("bpf_cov_fail_under")
+            terminalreporter.write_line(
+                f"FAIL required coverage of BPF programs of {least:g}% not reached: "
+                f"{self._total:.2f}%",
+                red=True,
+                bold=True,
+            )
+
+    def pytest_unconfigure(self) -> None:
+        """Let objects be loaded as they are again."""
+        Spec.load = self._load  # type: ignore[method-assign]
+
+
+def _sources(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix in (".c", ".h")
+    return any(found.suffix in (".c", ".h") for found in path.rglob("*.[ch]"))
+
+
+def _name(spec: Spec) -> str:
+    return str(spec.source or spec.path or spec.name)
