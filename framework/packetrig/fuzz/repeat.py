@@ -82,19 +82,24 @@ def pytest(finding: Finding) -> str:
 def _judging(finding: Finding, name: str) -> str:
     if finding.is_of_comparing:
         return f"packetrig.same(other, {name}, frame)"
-    given = [_name_in(each) for each in finding.made.checks]
-    if finding.made.model:
-        given.append(f"model={_name_in(finding.made.model)}")
+    names = [_name_in(each) for each in finding.made.checks]
+    # By the way people write Python, a name in capitals is of several.
+    given = [f"*{each}" if each.isupper() else each for each in names]
+    given += ["model=model"] if finding.made.model else []
     return f"{name}.judge({', '.join(['frame', *given])})"
 
 
 def _imports(finding: Finding) -> list[str]:
-    named = [each for each in (*finding.made.checks, finding.made.model) if each]
-    lines = []
-    for each in [] if finding.is_of_comparing else named:
-        module = Path(each.rpartition(":")[0]).with_suffix("").parts
-        lines.append(f"from {'.'.join(module)} import {_name_in(each)}")
+    if finding.is_of_comparing:
+        return ["import packetrig"]
+    lines = [f"from {_module_in(each)} import {_name_in(each)}" for each in finding.made.checks]
+    if model := finding.made.model:
+        lines.append(f"from {_module_in(model)} import {_name_in(model)} as model")
     return ["import packetrig", *dict.fromkeys(lines)]
+
+
+def _module_in(named: str) -> str:
+    return ".".join(Path(named.rpartition(":")[0]).with_suffix("").parts)
 
 
 def _name_in(named: str) -> str:
