@@ -165,12 +165,10 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
     """Tell which engines differed, and which golden files were written or are not compared."""
-    if engines := _in_use("engines"):
-        stats = terminalreporter.stats
-        if lines := list(engines.summary([*stats.get("passed", ()), *stats.get("failed", ())])):
-            terminalreporter.section("packetrig: engines that differ from the test run")
-            for line in lines:
-                terminalreporter.write_line(line)
+    if lines := list(_differences(terminalreporter)):
+        terminalreporter.section("packetrig: engines that differ from the test run")
+        for line in lines:
+            terminalreporter.write_line(line)
     golden = _in_use("golden")
     if golden is None or not config.getoption("--bpf-update-golden"):
         return
@@ -233,6 +231,16 @@ def pytest_assertrepr_compare(
     from packetrig.testing import comparisons
 
     return comparisons.explain(config, left, right)
+
+
+def _differences(reporter: pytest.TerminalReporter) -> Generator[str, None, None]:
+    # In the controller of pytest-xdist nothing of packetrig is loaded: the reports tell.
+    for outcome in ("passed", "failed"):
+        for report in reporter.stats.get(outcome, []):
+            told = dict(getattr(report, "user_properties", ())).get("packetrig_differences")
+            if told and report.when == "call":
+                yield f"{report.nodeid}: {told[0]}"
+                yield from (f"  {line}" for line in told[1:])
 
 
 def _in_use(name: str) -> ModuleType | None:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from .testing import fixture as fixture
     from .testing import stateful as stateful
     from .testing import table as table
+    from .testing.engines import engines as engines
     from .testing.golden import golden as golden
     from .verdicts import CGROUP as CGROUP
     from .verdicts import FLOW as FLOW
@@ -105,6 +106,7 @@ _HOMES = {
     "Run": ".run",
     **dict.fromkeys(("Spec", "build"), ".spec"),
     **dict.fromkeys(("fixture", "stateful", "table"), ".testing"),
+    "engines": ".testing.engines",
     "golden": ".testing.golden",
     **dict.fromkeys(("CGROUP", "FLOW", "LWT", "NF", "SK", "TC", "XDP"), ".verdicts"),
 }

@@ -10,7 +10,7 @@ from enum import IntEnum
 import packetrig
 
 NAMES = """
-    build fixture table check belt checks model Answer same XDP_TC stateful golden
+    build fixture table engines check belt checks model Answer same XDP_TC stateful golden
     Spec Object Program Map Run Belt
     XDP TC CGROUP SK LWT FLOW NF
     strategies packets live mocks

@@ -218,6 +218,11 @@ def _live_frames() -> Feature:
         return Feature(name, Answer.YES)
 
 
+def has_live_frames() -> bool:
+    """Tell whether an XDP test run can hand its frame on (Linux 5.18)."""
+    return _live_frames().answer is Answer.YES
+
+
 def has_checksum_complete() -> bool:
     """Tell whether an skb can be given whose sum a device has computed (Linux 6.11)."""
 

@@ -139,6 +139,14 @@ def program_of(source: Any) -> ProgramLike:
     return found
 
 
+def natural_mode(program: Any) -> Mode:
+    """Choose the hook that a program is made for: native XDP, TC ingress, or egress by its name."""
+    if program.kind == "xdp":
+        return Mode.NATIVE
+    is_egress = "egress" in program.section or "egress" in program.name
+    return Mode.TC_EGRESS if is_egress else Mode.TC_INGRESS
+
+
 def program_id(fd: int) -> int:
     """Ask the kernel for the id of a program that we hold a descriptor of."""
     for line in Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii").splitlines():

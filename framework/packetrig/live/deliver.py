@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import Error, InputRefused
 from ..packets.malformed import Malformed, catalogue
 from ..run import Run
-from .attach import Mode, program_of
+from .attach import Mode, natural_mode, program_of
 from .trip import Trip
 from .wire import Wire
 
@@ -83,12 +83,7 @@ def deliver(
 
 
 def _mode_of(program: Any) -> Mode | None:
-    if program.kind == "xdp":
-        return Mode.NATIVE
-    if program.kind not in ("tc", "action"):
-        return None
-    is_egress = "egress" in program.section or "egress" in program.name
-    return Mode.TC_EGRESS if is_egress else Mode.TC_INGRESS
+    return natural_mode(program) if program.kind in ("xdp", "tc", "action") else None
 
 
 def _sent(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
@@ -182,7 +182,30 @@ class Wire:
             if counters.get("xdp_tx"):
                 self._fetch_transmitted(near, far)
         received = self.received(far)
-        trip = Trip(
+        trip = self._trip(near, frame, protocols, counters)
+        if protocols != (ETH_P_ALL,) and not trip.passed and received[1] != before[1][1]:
+            raise Error(
+                f"{far.name}: the TC program let the frame through as a protocol that no tap "
+                f"listens for (listening: {', '.join(f'0x{p:04x}' for p in protocols)})"
+            )
+        return trip
+
+    def observe(self, frame: bytes, inject: Callable[[], object]) -> Trip:
+        """Tell where a frame ended that something else hands to the right end: live frames."""
+        self.check_open()
+        self.discard()
+        before = self._counters[self.right.name].read()
+        with _one_cpu():
+            inject()
+            self._settle(self.right, 0, must_arrive=False)
+        counters = _moved(before, self._counters[self.right.name].read())
+        return self._trip(self.left, frame, (ETH_P_ALL,), counters)
+
+    def _trip(
+        self, near: End, frame: bytes, protocols: tuple[int, ...], counters: dict[str, int]
+    ) -> Trip:
+        far = near.peer
+        return Trip(
             frame=frame,
             passed=far.heard(protocols),
             returned=tuple(f for f in near.heard((ETH_P_ALL,)) if f != Barrier.FRAME),
@@ -193,12 +216,6 @@ class Wire:
                 if end not in (near, far) and (heard := end.heard((ETH_P_ALL,)))
             },
         )
-        if protocols != (ETH_P_ALL,) and not trip.passed and received[1] != before[1][1]:
-            raise Error(
-                f"{far.name}: the TC program let the frame through as a protocol that no tap "
-                f"listens for (listening: {', '.join(f'0x{p:04x}' for p in protocols)})"
-            )
-        return trip
 
     def settle(self) -> None:
         """Wait until everything that was sent so far has been worked off, on both sides."""
