@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
+import packetrig
 from packetrig.fuzz.processes import Line, Process
 
 
@@ -33,3 +35,21 @@ def parent(work: str) -> None:
     worker.receive()
     print(worker.pid, flush=True)
     worker.receive()
+
+
+@packetrig.check
+def it_kills_the_process(before: bytes, run: object) -> None:
+    """End the worker that asks."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@packetrig.check
+def it_breaks(before: bytes, run: object) -> bool:
+    """Be a check with a fault of its own."""
+    return 1 // 0 == 1
+
+
+@packetrig.check
+def no_frame_has_an_even_length(before: bytes, run: object) -> bool:
+    """Be wrong about most frames."""
+    return len(before) % 2 == 1

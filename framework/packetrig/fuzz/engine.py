@@ -149,7 +149,7 @@ class Campaign:
                     if time.monotonic() - told >= _PROGRESS:
                         told = time.monotonic()
                         yield self.progress()
-                yield from self._step(at_least=1)
+                yield from self.rest()
                 reason = stop
             except KeyboardInterrupt:
                 pass
@@ -189,6 +189,10 @@ class Campaign:
             ]
             yield from self._step(at_least=_STEPS)
         self._length = self._next_length(home)
+
+    def rest(self) -> Iterator[Event]:
+        """Judge what waits to be judged, at the end."""
+        yield from self._step(at_least=1)
 
     def _next_length(self, home: Any) -> int:
         grown = 0

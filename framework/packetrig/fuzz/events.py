@@ -110,4 +110,42 @@ class Ended:
     refused: int = 0
 
 
-Event = Started | Progress | NewEntry | Found | Unrepeated | Ended
+@dataclass(frozen=True, slots=True)
+class WorkerJoined:
+    """Tell that a worker takes part, and where it runs."""
+
+    worker: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """Tell that a worker is gone, and why; what it did since it last spoke is lost.
+
+    `is_replaced` says that its work is done by another one.
+    """
+
+    worker: str
+    why: str
+    is_replaced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLeftOut:
+    """Tell that a worker of a cluster cannot take part, and why."""
+
+    worker: str
+    why: str
+
+
+Event = (
+    Started
+    | Progress
+    | NewEntry
+    | Found
+    | Unrepeated
+    | WorkerJoined
+    | WorkerLost
+    | WorkerLeftOut
+    | Ended
+)

@@ -1,0 +1,140 @@
+"""What several workers tell, told as one campaign.
+
+Sums and unions alone: in whatever order the workers' words arrive, the campaign is the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+from .corpus import Corpus
+from .engine import Limits
+from .events import Ended, Event, Found, NewEntry, Progress, Started, StopReason, Unrepeated
+from .hands import Tally
+
+
+class Merged:
+    """Hold what the workers of one campaign have done together."""
+
+    def __init__(self, corpus: Corpus, seed: int) -> None:
+        self.corpus = corpus
+        self.seed = seed
+        self.started: Started | None = None
+        self.findings: dict[str, Found] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._covered: frozenset[int] = frozenset()
+        self._unrepeated: set[str] = set()
+        self._entries = 0
+        self._began = self._newest = time.monotonic()
+
+    def begin(self, started: Started) -> Iterator[Event]:
+        """Hear that a worker has begun; the first one begins the campaign."""
+        if self.started is None:
+            self.started = Started(
+                started.program,
+                started.kind,
+                self.seed,
+                started.seeds,
+                started.words,
+                started.checks,
+                started.left_out,
+                started.why_plain,
+                started.of_branches,
+            )
+            self._began = self._newest = time.monotonic()
+            yield self.started
+
+    def tally(self, life: str, tally: Tally) -> None:
+        """Hear what a worker has done in this life of it, in all."""
+        self._tallies[life] = tally
+        counts = memoryview(tally.totals).cast("Q")
+        self._covered |= {number for number, count in enumerate(counts) if count}
+
+    def take(self, event: Event) -> Iterator[Event]:
+        """Hear what happened at a worker; tell what is new to the campaign."""
+        if isinstance(event, NewEntry) and self.corpus.add(event.frame):
+            self._newest = time.monotonic()
+            yield NewEntry(event.frame, len(self.corpus) - 1, -1, max(event.covers, self.covered))
+        elif isinstance(event, Found) and _name(event) not in self.findings:
+            found = replace(event, runs=self.runs, seconds=self.seconds)
+            self.findings[_name(event)] = found
+            yield found
+        elif isinstance(event, Unrepeated) and event.check not in self._unrepeated:
+            self._unrepeated.add(event.check)
+            yield event
+
+    @property
+    def runs(self) -> int:
+        """Return the runs of all workers, those that are gone too."""
+        return sum(tally.runs for tally in self._tallies.values())
+
+    @property
+    def refused(self) -> int:
+        """Return how many of the runs the kernel refused."""
+        return sum(tally.refused for tally in self._tallies.values())
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since the first worker began."""
+        return time.monotonic() - self._began
+
+    @property
+    def covered(self) -> int:
+        """Return how many counters any worker has reached."""
+        return len(self._covered)
+
+    def stop(self, limits: Limits) -> StopReason | None:
+        """Say why the campaign is to end, if it is."""
+        if limits.runs is not None and self.runs >= limits.runs:
+            return StopReason.RUNS
+        if limits.seconds is not None and self.started and self.seconds >= limits.seconds:
+            return StopReason.TIME
+        if limits.findings is not None and len(self.findings) >= limits.findings:
+            return StopReason.ENOUGH
+        if limits.until_covered and self.started and self.covered == self.started.of_branches:
+            return StopReason.COVERED
+        return None
+
+    def progress(self) -> Progress:
+        """Return how far the campaign is."""
+        seconds = self.seconds
+        return Progress(
+            self.runs,
+            seconds,
+            self.runs / seconds if seconds else 0.0,
+            self.covered,
+            self.started.of_branches if self.started else 0,
+            len(self.corpus),
+            len(self.findings),
+            time.monotonic() - self._newest,
+            self.refused,
+        )
+
+    def ended(self, reason: StopReason) -> Ended:
+        """Return the last event."""
+        shares: Counter[str] = Counter()
+        for tally in self._tallies.values():
+            shares.update(tally.shares)
+        return Ended(
+            reason,
+            self.runs,
+            self.seconds,
+            dict(shares),
+            self.covered,
+            self.started.of_branches if self.started else 0,
+            len(self.corpus),
+            len(self.findings),
+            self.refused,
+        )
+
+
+def _name(event: Found) -> str:
+    # What two workers found at one place is one finding.
+    return event.finding.id if event.finding is not None else event.check
+
+
+def _name(event: Found) -> str:
+    return event.finding.id if event.finding is not None else event.check
