@@ -26,6 +26,7 @@ from .events import (
 )
 from .judging import Judge, Suspect
 from .loop import MOST_RUNS, Loop, Story
+from .report import Reporter
 from .target import Recipe, Target
 from .words import Words
 
@@ -112,7 +113,7 @@ class Campaign:
         self._waiting: list[bytes] = []  # what is to be judged step by step
         self._stepped = 0
         self._tried: dict[str, int] = {}
-        self._known: set[str] = set()
+        self._reporter = Reporter(target, seed=seed)
 
     def feed(self, frames: Iterable[bytes]) -> None:
         """Give frames from elsewhere: other workers' entries."""
@@ -237,12 +238,12 @@ class Campaign:
         )
 
     def _found(self, frames: list[bytes], failure: Failure) -> Iterator[Event]:
-        if failure.check in self._known:
+        finding = self._reporter.finding(frames, failure)
+        if finding is None:
             return
-        self._known.add(failure.check)
         self.tally.findings += 1
         tally = self.tally
-        yield Found(failure.check, tuple(frames), failure, tally.runs, tally.seconds)
+        yield Found(finding.check, finding.frames, failure, tally.runs, tally.seconds, finding)
 
     def _step(self, *, at_least: int) -> Iterator[Event]:
         """Judge what was chosen, step by step, on the plain object: stories of their own."""
@@ -255,10 +256,9 @@ class Campaign:
             number, failure = told
             self._stepped += number + 1
             self._waiting[:0] = frames[number + 1 :]
-            if failure.check not in self._known:
-                alone = self.target.story(frames[number : number + 1])
-                is_alone = alone is not None and alone[1].check == failure.check
-                yield from self._found(frames[number if is_alone else 0 : number + 1], failure)
+            alone = self.target.story(frames[number : number + 1])
+            is_alone = alone is not None and alone[1].check == failure.check
+            yield from self._found(frames[number if is_alone else 0 : number + 1], failure)
 
     def progress(self) -> Progress:
         """Return how far it is."""

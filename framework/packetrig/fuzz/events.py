@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..errors import Failure
+    from .finding import Finding
 
 
 class StopReason(StrEnum):
@@ -73,7 +74,8 @@ class NewEntry:
 class Found:
     """Tell of a finding: a failure that the plain object shows as well.
 
-    `frames` is the story, from the set-up state: the last frame is the one that is judged.
+    `frames` is the story, from the set-up state, as small as it could be made: the last frame is
+    the one that is judged. `finding` is all that is to be kept of it, and is told once.
     """
 
     check: str
@@ -81,6 +83,7 @@ class Found:
     failure: Failure
     runs: int
     seconds: float
+    finding: Finding | None = None
 
 
 @dataclass(frozen=True, slots=True)

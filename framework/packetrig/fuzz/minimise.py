@@ -13,7 +13,7 @@ Story = tuple[bytes, ...]
 Fails = Callable[[Story], bool]
 
 # Each try sets the object up and judges a story: so many take about a second, or a few.
-MOST_TRIES = 1500
+MOST_TRIES = 1000
 _KEPT = 64
 
 
