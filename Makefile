@@ -34,7 +34,8 @@ test: lint pytest ## Everything that CI runs
 test-fast: setup ## The tests that need no kernel and no root (seconds)
 	@$(BIN)/pytest tests/unit -m "not slow" $(ARGS)
 
-pytest: setup ## The tests alone, none skipped
+pytest: ## The tests alone, none skipped
+	@.ci/setup tests
 	@[ "$$(id -u)" = 0 ] || echo 'packetrig: not root: the tests that load programs may fail' >&2
 	@$(BIN)/pytest --bpf-require -n $(WORKERS) $(ARGS)
 

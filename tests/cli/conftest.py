@@ -16,6 +16,8 @@ from .given import RAW_IP, SOURCES, STATE, Ended
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a folder that has sources and captures of every sort, as a user would."""
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):  # a test says itself when it is there
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "progs").symlink_to(SOURCES)
     (tmp_path / "raw.pcap").write_bytes(RAW_IP)
     (tmp_path / "nothing.pcap").write_bytes(b"")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from packetrig.packets import craft
 
@@ -44,6 +48,23 @@ format = 1
 [maps.blocked]
 "10.0.0.66" = 0
 """
+
+
+def key_pair(
+    folder: Path, name: str = "key", key: Any = None, *, password: bytes = b""
+) -> tuple[Path, Path]:
+    """Make a key of ed25519, or write another one: NAME.pem and NAME.pub, as openssl does."""
+    key = key or ed25519.Ed25519PrivateKey.generate()
+    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
+    lock = serialization.BestAvailableEncryption(password) if password else None
+    form = serialization.PrivateFormat.PKCS8, lock or serialization.NoEncryption()
+    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, *form))
+    public.write_bytes(
+        key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    return private, public
 
 
 def shown(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ import pytest
 from packetrig import build
 from packetrig.gate import signing
 
-from .given import Ended
-
-pytest.importorskip("cryptography")
+from .given import Ended, key_pair
 
 Command = Callable[..., Ended]
 
@@ -27,11 +24,7 @@ SHIPPED = "build/xdp_mix.bpf.o"
 def evidence(packetrig: Command, place: Path) -> dict[str, Any]:
     """Gate an object, with its evidence signed."""
     (place / "gate.toml").write_text("version = 1\n[verifier]\nmax-stack = 512\n")
-    for words in (
-        ["genpkey", "-algorithm", "ed25519", "-out", "key.pem"],
-        ["pkey", "-in", "key.pem", "-pubout", "-out", "key.pub"],
-    ):
-        subprocess.run(["openssl", *words], check=True, capture_output=True)
+    key_pair(place)
     words = ("--policy", "gate.toml", "--evidence", "e.json", "--sign", "key.pem")
     assert packetrig("gate", MIX, *words).code == 0
     found: dict[str, Any] = json.loads((place / "e.json").read_text())

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from packetrig import gate
 from packetrig.errors import Error, NotFound
 from packetrig.gate import signing
 
-pytest.importorskip("cryptography")
+from ..cli.given import key_pair
 
 Write = Callable[..., Path]
 
@@ -41,17 +41,6 @@ def write(tmp_path: Path, document: dict[str, Any]) -> Write:
         return path
 
     return evidence
-
-
-def key_pair(folder: Path, name: str = "key", algorithm: str = "ed25519") -> tuple[Path, Path]:
-    """Make a key as the page says, with openssl."""
-    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    for words in (
-        ["genpkey", "-algorithm", algorithm, "-out", str(private)],
-        ["pkey", "-in", str(private), "-pubout", "-out", str(public)],
-    ):
-        subprocess.run(["openssl", *words], check=True, capture_output=True)
-    return private, public
 
 
 def test_what_was_written_is_read(write: Write, document: dict[str, Any]) -> None:
@@ -137,14 +126,9 @@ def test_a_signature_of_another_sort_is_named(write: Write, tmp_path: Path) -> N
 
 def test_a_key_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     private, public = key_pair(tmp_path)
-    curve, _ = key_pair(tmp_path, "x", "x25519")
+    curve, _ = key_pair(tmp_path, "x", X25519PrivateKey.generate())
+    locked, _ = key_pair(tmp_path, "locked", password=b"word")
     (tmp_path / "text").write_text("no key")
-    locked = tmp_path / "locked.pem"
-    subprocess.run(
-        ["openssl", "pkey", "-in", private, "-out", locked, "-aes128", "-passout", "pass:word"],
-        check=True,
-        capture_output=True,
-    )
 
     for read, path, said in (
         (signing.private_key, tmp_path / "absent", "there is no such key"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -35,6 +38,14 @@ _EXITS = {
     help="Sign the evidence with an ed25519 key in PEM; needs the extra packetrig[sign].",
 )
 @click.option("--junit", metavar="FILE", help="Write the decisions as JUnit's XML.")
+@click.option("--html", metavar="FILE", help="Write the decisions as one page for a browser.")
+@click.option("--sarif", metavar="FILE", help="Write what is refused as SARIF 2.1.0.")
+@click.option(
+    "--github",
+    is_flag=True,
+    help="Print GitHub's annotations, and write its step summary; without being asked where "
+    "GITHUB_ACTIONS=true.",
+)
 @click.option("--kind", metavar="KIND", help="What a section without a known name holds: xdp, tc.")
 @click.option(
     "--build-dir", metavar="DIR", default="build", show_default=True, help="Where objects go."
@@ -52,6 +63,9 @@ def command(
     evidence: str | None,
     sign: str | None,
     junit: str | None,
+    html: str | None,
+    sarif: str | None,
+    github: bool,
     kind: str | None,
     build_dir: str,
     seed: int | None,
@@ -70,27 +84,17 @@ def command(
     key = gate.signing.private_key(sign) if sign else None
     if sign and not (evidence or as_json):
         raise Error(f"--sign {sign}: there is nothing to sign without --evidence")
-    for path in _written(evidence, junit):
-        files.check(path, makes_folders=True)
+    reports = _Reports(evidence, junit, html, sarif)
+    reports.check()
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
-    judged: list[gate.Judged] = []
-    with console.progress() as show:
-        events = gate.judge(
-            rules, [Path(each) for each in given], into=Path(build_dir), seed=seed, kind=kind
-        )
-        for event in events:
-            if isinstance(event, gate.Judged):
-                judged.append(event)
-            else:
-                show(f"{event.name}: {event.rule}")
+    paths = [Path(each) for each in given]
+    judged = _shown(gate.judge(rules, paths, into=Path(build_dir), seed=seed, kind=kind))
     found = [gate.evidence.document(each, rules, seed=seed) for each in judged]
     if key:
         found = [gate.signing.signed(each, key) for each in found]
-    if evidence:
-        for path, each in zip(gate.places(evidence, judged), found, strict=True):
-            gate.write(path, each)
-    if junit:
-        gate.write_text(Path(junit), gate.junit(judged))
+    reports.write(judged, found, rules, seed)
+    if github or os.environ.get("GITHUB_ACTIONS") == "true":
+        _tell_github(judged, policy)
     decision = gate.decision_of_all(judged)
     if as_json:
         console.document({"format": 1, "decision": decision.value, "objects": found})
@@ -99,12 +103,67 @@ def command(
     return _EXITS[decision]
 
 
-def _written(evidence: str | None, junit: str | None) -> Iterator[Path]:
-    if junit:
-        yield Path(junit)
-    if evidence:
-        is_file = evidence.endswith(".json") and not Path(evidence).is_dir()
-        yield Path(evidence) if is_file else Path(evidence, "NAME.json")
+@dataclass(frozen=True, slots=True)
+class _Reports:
+    """Name the files that are to be written; None is one that nobody asked for."""
+
+    evidence: str | None
+    junit: str | None
+    html: str | None
+    sarif: str | None
+
+    def check(self) -> None:
+        """Say which cannot be written, before the work is done."""
+        for report in filter(None, (self.junit, self.html, self.sarif)):
+            files.check(report, makes_folders=True)
+        if self.evidence:
+            is_file = self.evidence.endswith(".json") and not Path(self.evidence).is_dir()
+            name = self.evidence if is_file else Path(self.evidence, "NAME.json")
+            files.check(name, makes_folders=True)
+
+    def write(
+        self,
+        judged: list[gate.Judged],
+        found: list[dict[str, Any]],
+        policy: gate.Policy,
+        seed: int,
+    ) -> None:
+        """Write them."""
+        if self.evidence:
+            for path, each in zip(gate.places(self.evidence, judged), found, strict=True):
+                gate.write(path, each)
+        if self.junit:
+            gate.write_text(Path(self.junit), gate.junit(judged))
+        if self.html:
+            gate.write_text(Path(self.html), gate.html.page(judged, policy, seed=seed))
+        if self.sarif:
+            gate.write_text(Path(self.sarif), gate.services.sarif_text(judged))
+
+
+def _shown(events: Iterator[gate.Asking | gate.Judged]) -> list[gate.Judged]:
+    # What is asked now is shown while it is; what came of it is returned.
+    judged: list[gate.Judged] = []
+    with console.progress() as show:
+        for event in events:
+            if isinstance(event, gate.Judged):
+                judged.append(event)
+            else:
+                show(f"{event.name}: {event.rule}")
+    return judged
+
+
+def _tell_github(judged: list[gate.Judged], policy: str) -> None:
+    # On stderr, which GitHub reads as well: stdout may be a JSON document.
+    for line in gate.services.github_lines(judged):
+        console.detail(line)
+    place = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not place:
+        return
+    try:
+        with Path(place).open("a", encoding="utf-8") as file:  # other steps write there too
+            file.write(gate.services.summary(judged, policy=policy))
+    except OSError as e:
+        raise Error(f"{place}: cannot be written: {(e.strerror or str(e)).lower()}") from e
 
 
 def _show(judged: list[gate.Judged], policy: str, evidence: str | None) -> None:

@@ -12,11 +12,12 @@ evidence.py    what was measured, as JSON: written, read again, held to a signat
 verify.py      evidence held to an object again
 signing.py     ed25519
 report.py      what was decided, as rows, words and JUnit's XML
+html.py        the same as a page; services.py as SARIF and for GitHub
 """
 
 from __future__ import annotations
 
-from . import evidence, signing
+from . import evidence, html, services, signing
 from .evidence import places, write, write_text
 from .judge import Asking, judge
 from .outcome import Answer, Decision, Judged, Outcome, Reason
@@ -34,12 +35,14 @@ __all__ = [
     "columns",
     "decision_of_all",
     "evidence",
+    "html",
     "judge",
     "junit",
     "places",
     "read",
     "reasons",
     "rows",
+    "services",
     "signing",
     "write",
     "write_text",

@@ -156,6 +156,10 @@ def _reason(
         words += ["--against", str(filled(rule.against, candidate, name))]
     summary = packets.explain.summary(event.record.data)
     details = event.run.explain() if event.run else ""
+    if event.run and event.other and event.run.data != event.other.data:
+        details += "\n" + packets.explain.difference(
+            event.other.data, event.run.data, names=("what is deployed", "this object")
+        )
     text = f"{capture.path}, packet {event.number}: {why} ({summary})"
     return Reason(text, shlex.join(words), details)
 

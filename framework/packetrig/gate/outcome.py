@@ -55,7 +55,10 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Tell what came of one rule: the answer, what the table shows, why, and what was measured."""
+    """Tell what came of one rule: the answer, what the table shows, why, and what was measured.
+
+    `shows` is what a page shows beyond that, and evidence does not hold: sources, a curve.
+    """
 
     rule: str
     answer: Answer
@@ -63,6 +66,7 @@ class Outcome:
     reasons: tuple[Reason, ...] = ()
     measured: Mapping[str, Any] = field(default_factory=dict)
     waiver: Waiver | None = None
+    shows: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
