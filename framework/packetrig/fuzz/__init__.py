@@ -1,7 +1,11 @@
 """Campaigns: inputs that a program handles wrongly, searched for with its coverage as a guide.
 
 target.py      one program, twice loaded: counting in the loop, plain to confirm on; its recipe
+campaigns.py   the way in: one process, several, or a cluster
 engine.py      the campaign: story after story, judged, told as events
+workers.py     several processes: processes.py holds them, hands.py is what each does, merging.py
+               makes one campaign of theirs; travel.py: checks and objects on their way
+cluster.py     the workers of a dask scheduler; slices.py is what each does
 events.py      what it tells
 loop.py        the loop in C (_bpf/fuzz.c), and its stories as Python sees them
 judging.py     every check on every run of a story
@@ -14,8 +18,9 @@ finding.py     what it found
 
 from __future__ import annotations
 
+from .campaigns import campaign
 from .corpus import Corpus
-from .engine import Campaign, Limits, campaign
+from .engine import Campaign, Limits
 from .events import (
     Ended,
     Event,
@@ -25,6 +30,9 @@ from .events import (
     Started,
     StopReason,
     Unrepeated,
+    WorkerJoined,
+    WorkerLeftOut,
+    WorkerLost,
 )
 from .target import Recipe, Target
 
@@ -42,5 +50,8 @@ __all__ = [
     "StopReason",
     "Target",
     "Unrepeated",
+    "WorkerJoined",
+    "WorkerLeftOut",
+    "WorkerLost",
     "campaign",
 ]

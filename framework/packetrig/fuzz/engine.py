@@ -6,11 +6,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from .._bpf import lib
-from ..errors import Error, Failure
+from ..errors import Failure
 from . import seeds as sources
 from .corpus import Corpus
 from .dictionary import words_of
@@ -27,7 +26,7 @@ from .events import (
 from .judging import Judge, Suspect
 from .loop import MOST_RUNS, Loop, Story
 from .report import Reporter
-from .target import Recipe, Target
+from .target import Target
 from .words import Words
 
 _FIRST_RUNS = 64
@@ -305,51 +304,3 @@ class Campaign:
 def default_seeds(words: Words) -> tuple[bytes, ...]:
     """Give what a campaign begins with where nothing is named."""
     return tuple(dict.fromkeys((*sources.plain(), *sources.of_setup(words), *sources.broken())))
-
-
-def campaign(
-    source: Recipe | Target | str | Path | Any,
-    *,
-    seconds: float | None = None,
-    runs: int | None = None,
-    until_covered: bool = False,
-    findings: int | None = None,
-    seed: int = 0,
-    seeds: Iterable[bytes] | None = None,
-    corpus: Corpus | str | Path | None = None,
-    judging: str = "full",
-    **options: Any,
-) -> Iterator[Event]:
-    """Search for inputs that a program handles wrongly, guided by its coverage; yield events.
-
-        for event in campaign("progs/xdp_http.bpf.c", seconds=30, setup=setup, model=xdp_http):
-            ...
-
-    Args:
-        source: The C source (or an object file, then without feedback), a Recipe, or a Target.
-        seconds: End after so long.
-        runs: End after so many runs; with it, the same seed gives the same campaign.
-        until_covered: End when everything that can be reached was.
-        findings: End after so many findings.
-        seed: What all random choices come from.
-        seeds: Frames to begin with, and no others; by default one of each protocol, those that the
-            set-up speaks of, and the catalogue of malformed frames.
-        corpus: A folder where entries are kept, and taken from; in memory without one.
-        judging: "full": every check sees every run. "cheap": verdict, abort and length alone.
-        **options: Those of Recipe (setup, program, kind, checks, without, model, against, feedback)
-            and of build() (define, include, flags).
-
-    Raises:
-        Error: A check or model breaks, no seed can be given to the program, it cannot be loaded.
-    """
-    if judging not in ("full", "cheap"):
-        raise Error(f"judging={judging!r}: it is 'full' or 'cheap'")
-    kept = corpus if isinstance(corpus, Corpus) or corpus is None else Corpus(corpus)
-    with ExitStack() as stack:
-        if isinstance(source, Target):
-            target = source
-        else:
-            recipe = source if isinstance(source, Recipe) else Recipe.of(source, **options)
-            target = stack.enter_context(recipe.open())
-        made = Campaign(target, seed=seed, seeds=seeds, corpus=kept, is_full=judging == "full")
-        yield from made.events(Limits(seconds, runs, until_covered, findings))

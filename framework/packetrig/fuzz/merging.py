@@ -134,7 +134,3 @@ class Merged:
 def _name(event: Found) -> str:
     # What two workers found at one place is one finding.
     return event.finding.id if event.finding is not None else event.check
-
-
-def _name(event: Found) -> str:
-    return event.finding.id if event.finding is not None else event.check

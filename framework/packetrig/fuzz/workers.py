@@ -209,6 +209,8 @@ class Crew:
             yield from self._lost(worker, process.wait())
             return
         if isinstance(message, Started):
+            if self._merged.started is None:
+                self._told = time.monotonic()
             yield from self._merged.begin(message)
         elif isinstance(message, Tally):
             worker.tally = message
