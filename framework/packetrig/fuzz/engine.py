@@ -288,6 +288,7 @@ class Campaign:
             loop.corpus,
             tally.findings,
             tally.refused,
+            loop.totals(),
         )
 
     def shares(self) -> Mapping[str, int]:

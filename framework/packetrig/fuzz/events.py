@@ -100,7 +100,11 @@ class Unrepeated:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """End a campaign. `shares` says of each check how many of the runs it saw."""
+    """End a campaign. `shares` says of each check how many of the runs it saw.
+
+    `totals` are the counters of all runs, summed up, as `coverage.measure` takes them; empty
+    without feedback.
+    """
 
     reason: StopReason
     runs: int
@@ -111,6 +115,7 @@ class Ended:
     corpus: int = 0
     findings: int = 0
     refused: int = 0
+    totals: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Sums and unions alone: in whatever order the workers' words arrive, the campaign
 
 from __future__ import annotations
 
+import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -128,7 +129,13 @@ class Merged:
             len(self.corpus),
             len(self.findings),
             self.refused,
+            _sum([tally.totals for tally in self._tallies.values() if tally.totals]),
         )
+
+
+def _sum(totals: list[bytes]) -> bytes:
+    counts = [sum(each) for each in zip(*(memoryview(t).cast("Q") for t in totals), strict=True)]
+    return struct.pack(f"={len(counts)}Q", *counts)
 
 
 def _name(event: Found) -> str:
