@@ -15,6 +15,8 @@ from .words import Words
 
 _MOST_OF_SETUP = 512
 _SYN = 0x02
+_CLIENT = 40000
+_LONG = 1400  # bytes of payload: with headers and tunnels around it, what Ethernet carries
 _KINDS = {6: "tcp", 17: "udp", 132: "sctp"}
 
 
@@ -46,6 +48,7 @@ def plain() -> tuple[bytes, ...]:
         chained.frame(craft.tcp(get, chained), craft.TCP),
         replace(v4, options=bytes.fromhex("94040000")).frame(request, craft.TCP),
         replace(v4, more_fragments=True).frame(craft.udp(bytes(24), v4), craft.UDP),
+        v4.frame(craft.udp(bytes(_LONG), v4), craft.UDP),
         v4.frame(inner, tunnels.IPIP),
         v4.frame(tunnels.gre(inner, 0x0800), tunnels.GRE),
     )
@@ -68,21 +71,42 @@ def _flows(group: Words, words: Words) -> Iterator[bytes]:
     ports = list(dict.fromkeys(numbers))[:6]
     kinds = [_KINDS[each] for each in group.numbers if each in _KINDS] or ["tcp", "udp"]
     addresses = [*group.v4[:6], *group.v6[:6]] or [craft.V4.destination, craft.V6.destination]
-    payloads = [b"", *(http.request(path=text) for text in words.texts[:4])]
+    payloads = [b"", *(http.request(path=text) for text in words.texts[:4]), bytes(_LONG)]
     macs = words.macs[:2] or (craft.MAC_SOURCE,)
     for address, port, kind, payload in product(addresses, ports, kinds, payloads):
         standard = craft.V6 if len(address) == 16 else craft.V4
-        for net in (replace(standard, destination=address), replace(standard, source=address)):
-            for mac in macs:
-                yield net.frame(*_transport(kind, payload, net, port), source=mac)
+        question = replace(standard, destination=address)
+        answer = replace(standard, source=address)
+        for mac in macs:
+            asked = _transport(kind, payload, question, _CLIENT, port)
+            answered = _transport(kind, payload, answer, port, port)
+            yield question.frame(*asked, source=mac)
+            yield answer.frame(*answered, source=mac)
+    for address, port, kind in product(addresses, ports, kinds):
+        yield _error(kind, craft.V6 if len(address) == 16 else craft.V4, address, port)
 
 
-def _transport(kind: str, payload: bytes, net: craft.Network, port: int) -> tuple[bytes, int]:
+def _error(kind: str, standard: craft.Network, address: bytes, port: int) -> bytes:
+    """Build the ICMP error about an answer of this address: too big for the way back."""
+    answer = replace(standard, source=address, destination=standard.source)
+    lost = answer.packet(*_transport(kind, b"", answer, port, port))
+    question = replace(standard, destination=address)
+    number, code = (2, 0) if standard.is_v6 else (3, 4)
+    told = craft.icmp(lost, question, kind=number, code=code, rest=b"\0\0\x05\0")
+    return question.frame(told, craft.ICMPV6 if standard.is_v6 else craft.ICMP)
+
+
+def _transport(
+    kind: str, payload: bytes, net: craft.Network, source: int, destination: int
+) -> tuple[bytes, int]:
     if kind == "udp":
-        return craft.udp(payload, net, destination_port=port), craft.UDP
+        segment = craft.udp(payload, net, source_port=source, destination_port=destination)
+        return segment, craft.UDP
     if kind == "sctp":
-        return craft.sctp(bytes.fromhex("00030010") + bytes(12), destination_port=port), craft.SCTP
-    return craft.tcp(payload, net, destination_port=port), craft.TCP
+        chunk = bytes.fromhex("00030010") + bytes(12)
+        return craft.sctp(chunk, source_port=source, destination_port=destination), craft.SCTP
+    segment = craft.tcp(payload, net, source_port=source, destination_port=destination)
+    return segment, craft.TCP
 
 
 def broken() -> tuple[bytes, ...]:
