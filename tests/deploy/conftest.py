@@ -33,6 +33,9 @@ def machine(machines: Rig, tmp_path: Path) -> Iterator[Rig]:
     """Give the machine to a test as new, and hold the test to leaving nothing attached."""
     machines.state = tmp_path / "state"
     yield machines
+    if machines.lost_its_journal:
+        machines.ask({"run": ["rm", "-rf", "/sys/fs/bpf/packetrig"]})  # as status says
+        machines.lost_its_journal = False
     machines("attach", "--recover")
     for spot in machines.status():
         if "generations" in spot:

@@ -51,12 +51,12 @@ class Report:
 
 
 @contextmanager
-def sending(machine: Rig) -> Iterator[list[int]]:
-    """Send marked frames all the time; the list has their number when the block has ended."""
+def sending(machine: Rig, protocol: int = MARKED) -> Iterator[list[int]]:
+    """Send frames of one kind all the time; the list has their number when the block has ended."""
     sent: list[int] = []
     with machine.wire.left.namespace.inside():
         process = subprocess.Popen(
-            [sys.executable, str(HERE / "sender.py"), "left"],
+            [sys.executable, str(HERE / "sender.py"), "left", str(protocol)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -15,8 +15,8 @@ REST = 0.0005
 
 
 def main() -> None:
-    interface = sys.argv[1]
-    frame = bytes.fromhex("020000000002 020000000001") + MARKED.to_bytes(2, "big") + bytes(46)
+    interface, protocol = sys.argv[1], int(sys.argv[2])
+    frame = bytes.fromhex("020000000002 020000000001") + protocol.to_bytes(2, "big") + bytes(46)
     sent = 0
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
         sock.bind((interface, 0))

@@ -158,7 +158,7 @@ def test_a_strangers_link_is_borrowed_and_given_back(
             ours = standing()
             machine("detach", "--iface", "right")
 
-            assert named.code == 0
+            assert (named.err, named.code) == ("", 0)
             assert ours != [theirs]
             assert standing() == [theirs]
         finally:

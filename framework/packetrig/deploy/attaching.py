@@ -207,12 +207,12 @@ def _prepared(run: _Attaching, before: Journal | None, permit: Permit) -> Journa
     )
     run.stop.check()
     if before is None:
-        journals.unpin_all(journal.pins)  # of somebody who died, and whose journal is gone
+        journals.unpin(journal.pins)  # of somebody who died, and whose journal is gone
     journals.durable(places.kept_object(run.request.spec.sha256), run.request.spec.data)
     journals.write(journal)
     try:
         if before is None and base.top.what == STRANGER:
-            carry.borrow(journal, run.interface, base.top.id)
+            journal = carry.borrow(journal, run.interface, base.top.id)
         folder = journal.pins / f"generation-{goal.number}"
         kernel.pin(run.program.fd, folder / "program")
         for name, found in run.loaded.maps.items():

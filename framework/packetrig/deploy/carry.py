@@ -85,18 +85,26 @@ def carrier_of(interface: hooks.Interface, hook: str, program_id: int) -> dict[s
     )
 
 
-def borrow(journal: Journal, interface: hooks.Interface, program_id: int) -> None:
+def borrow(journal: Journal, interface: hooks.Interface, program_id: int) -> Journal:
     """Pin what a stranger's program needs to stay alive: itself, and its link."""
     with kernel.program(program_id) as fd:
         kernel.pin(fd, pin_of(journal, 0))
-    if journal.carrier.get("borrowed"):
-        link = kernel.find_link(journal.hook, interface.index, program_id)
-        if link < 0:
-            raise Foreign(f"{journal.spot.name}: program {program_id} was taken off meanwhile")
-        try:
-            kernel.pin(link, link_of(journal))
-        finally:
-            os.close(link)
+    if not journal.carrier.get("borrowed"):
+        return journal
+    if _of_link(journal) == program_id:
+        # Pinned here already: an attach of ours whose journal was lost. Nobody else may hold it.
+        journal = dataclasses.replace(journal, carrier={**journal.carrier, "kept": True})
+        journals.write(journal)
+        return journal
+    link = kernel.find_link(journal.hook, interface.index, program_id)
+    if link < 0:
+        raise Foreign(f"{journal.spot.name}: program {program_id} was taken off meanwhile")
+    try:
+        link_of(journal).unlink(missing_ok=True)  # a dead one
+        kernel.pin(link, link_of(journal))
+    finally:
+        os.close(link)
+    return journal
 
 
 def link_of(journal: Journal) -> Path:
@@ -127,6 +135,10 @@ def standing(journal: Journal) -> int:
         at = _at(journal)
         found = hooks.filters(journal.index, journal.hook)
         return next((f.program_id for f in found if (f.priority, f.handle) == at), 0)
+    return _of_link(journal)
+
+
+def _of_link(journal: Journal) -> int:
     try:
         with kernel.pinned(link_of(journal)) as link:
             number, index = kernel.link_program(link)

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -286,16 +286,22 @@ def is_locked(spot: Spot) -> bool:
 
 def sweep(journal: Journal) -> None:
     """Take away the pins of generations that the journal does not have."""
-    if not journal.pins.is_dir():
-        return
-    numbers = {f"generation-{each.number}" for each in journal.generations}
-    for folder in journal.pins.glob("generation-*"):
-        if folder.name not in numbers:
+    unpin(journal.pins, keeping={f"generation-{each.number}" for each in journal.generations})
+
+
+def unpin(pins: Path, *, keeping: Collection[str] = ()) -> None:
+    """Take away the generations that are pinned at a spot; a link is nobody's to take away here."""
+    for folder in pins.glob("generation-*"):
+        if folder.name not in keeping:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def unpin_all(pins: Path) -> None:
-    """Take away every pin of a spot."""
-    shutil.rmtree(pins, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        pins.parent.rmdir()  # the last one closes the door
+def unpin_all(journal: Journal) -> None:
+    """Take away every pin of a spot, but a link that was there before us."""
+    unpin(journal.pins)
+    if not journal.carrier.get("kept"):
+        (journal.pins / "link").unlink(missing_ok=True)
+    # The last one closes the door.
+    for folder in (journal.pins, journal.pins.parent):
+        with contextlib.suppress(OSError):
+            folder.rmdir()

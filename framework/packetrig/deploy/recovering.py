@@ -33,8 +33,7 @@ def recover_all(interface: str | None = None) -> list[Recovered]:
             continue
         found.append(_one(journal.spot))
     if interface is None:
-        for pins in recovery.orphans():
-            journals.unpin_all(pins)
+        recovery.sweep_orphans()
     return found
 
 

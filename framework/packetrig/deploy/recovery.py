@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def release(journal: Journal) -> None:
     """Let go of a spot: nothing of packetrig stands there any more."""
     # The journal first: pins without one are swept, a journal without its pins could not be read.
     journals.forget(journal.spot)
-    journals.unpin_all(journal.pins)
+    journals.unpin_all(journal)
 
 
 def recover(spot: Spot, why: str) -> str:
@@ -57,7 +58,7 @@ def recover(spot: Spot, why: str) -> str:
     if journal is None:
         return "nothing is unfinished"
     if not journal.is_of_this_boot:
-        release(journal)
+        journals.forget(spot)  # its pins, if any, are of now, and not its own
         return f"{_told(journal)} was attached before the machine was started again: forgotten"
     try:
         return _recover(journal, why)
@@ -104,8 +105,19 @@ def _put_back(journal: Journal) -> str:
     return f"{top.told} is back: somebody had taken it off"
 
 
-def orphans() -> list[Path]:
-    """List pins that no journal speaks of: a process died just before the end of its work."""
+def sweep_orphans() -> None:
+    """Take away pins that no journal speaks of: a process died just before the end of its work.
+
+    A link among them stays: whatever it holds, an interface may filter with it.
+    """
+    for pins in _orphans():
+        journals.unpin(pins)
+        with contextlib.suppress(OSError):
+            pins.rmdir()
+            pins.parent.rmdir()
+
+
+def _orphans() -> list[Path]:
     folder = places.BPFFS / "packetrig"
     known = set()
     for path in journals.all_files():

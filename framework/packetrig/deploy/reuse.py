@@ -51,19 +51,14 @@ def loaded(
             f"{spec.name} holds several programs: {', '.join(spec.programs)}; choose one with "
             "--program"
         )
-    const = {name: v for name, v in setup.globals.items() if _is_const(spec, name)}
-    rest = Setup(setup.maps, {n: v for n, v in setup.globals.items() if n not in const}, setup.path)
     with contextlib.ExitStack() as stack:
         shared = {}
         for name in sorted(spec.maps):
             path = maps / name if maps else None
             if path is not None and path.exists():
                 shared[name] = stack.enter_context(kernel.pinned(path))
-        made = stack.enter_context(_Reusing(spec, shared, program=program, kind=kind, values=const))
-        rest.put(made)
+        made = stack.enter_context(
+            _Reusing(spec, shared, program=program, kind=kind, values=setup.globals)
+        )
+        setup.put(made)
         yield made
-
-
-def _is_const(spec: Spec, name: str) -> bool:
-    found = spec.globals.get(name)
-    return found is not None and found.is_const

@@ -116,6 +116,11 @@ def _compared(journal: Journal) -> Status:
     return told(State.REPLACED, there, f"{journal.top.told} should be there")
 
 
+def _holder(interface: hooks.Interface, hook: str) -> str:
+    link = places.here(interface.name, hook).pins(interface.index) / "link"
+    return f"its journal was lost; rm {link} takes it off" if link.exists() else ""
+
+
 def _strangers(known: list[Status]) -> list[Status]:
     ours = {
         (each.interface, number.id)
@@ -130,7 +135,7 @@ def _strangers(known: list[Status]) -> list[Status]:
             for hook in places.HOOKS:
                 seen = carry.look(interface, hook)
                 found += [
-                    Status(name, hook, State.FOREIGN, number, reason=seen.mode)
+                    Status(name, hook, State.FOREIGN, number, reason=_holder(interface, hook))
                     for number in seen.programs
                     if (name, number) not in ours
                 ]

@@ -1,0 +1,294 @@
+"""Bad input is named, and the interface keeps what it filters with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from packetrig.live.rtnl import netlink
+
+from .rig import Ended, Rig
+
+pytestmark = pytest.mark.live
+
+Attach = Callable[..., Ended]
+
+
+@pytest.fixture
+def filtering(machine: Rig, attach: Attach, standing: Callable[[], list[int]]) -> Iterator[None]:
+    """Have the old program stand on `right`, and hold the test to leaving it there."""
+    attach("old_xdp")
+    before = standing()
+    assert len(before) == 1
+    yield
+    assert standing() == before
+
+
+@pytest.fixture
+def spare(machine: Rig) -> Iterator[str]:
+    """Make an interface that a test may take down and away."""
+    with netlink(machine.wire.right.namespace, "making spare") as route:
+        route.link("add", kind="veth", ifname="spare", peer={"ifname": "other"})
+        index = route.link_lookup(ifname="spare")[0]
+        route.link("set", index=index, state="up")
+    yield "spare"
+    with netlink(machine.wire.right.namespace, "removing spare") as route:
+        for found in route.link_lookup(ifname="spare"):
+            route.link("del", index=found)
+
+
+def remove(machine: Rig, name: str) -> None:
+    with netlink(machine.wire.right.namespace, f"removing {name}") as route:
+        route.link("del", index=route.link_lookup(ifname=name)[0])
+
+
+def journal_of(machine: Rig) -> Path:
+    (path,) = machine.state.glob("attached/*/journal.json")
+    return path
+
+
+def change(path: Path, **parts: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **parts}))
+
+
+def force(path: Path, interface: str, program: str = "old_xdp") -> tuple[object, ...]:
+    return ("attach", path, "--iface", interface, "--force", "a test", "--program", program)
+
+
+def test_an_interface_that_is_not_there_is_named(machine: Rig, path: Path) -> None:
+    ended = machine(*force(path, "rihgt"))
+
+    assert ended.code == 2
+    assert ended.err == (
+        "packetrig: there is no interface named rihgt; there are: left, lo, right\n"
+    )
+
+
+def test_an_interface_that_is_down_is_named(machine: Rig, path: Path, spare: str) -> None:
+    with netlink(machine.wire.right.namespace, "down") as route:
+        route.link("set", index=route.link_lookup(ifname=spare)[0], state="down")
+
+    ended = machine(*force(path, spare))
+    allowed = machine(*force(path, spare), "--allow", "down")
+
+    assert (ended.code, allowed.code) == (2, 0)
+    assert ended.err == (
+        "packetrig: spare is down: nothing would show whether it works (--allow down attaches all "
+        "the same)\n"
+    )
+
+
+def test_an_interface_that_vanishes_while_watched_is_named(
+    machine: Rig, path: Path, spare: str, filtering: None
+) -> None:
+    machine(*force(path, spare))
+    running = machine.start(*force(path, spare, "new_xdp"), "--for", "10m", "--every", "10ms")
+    running.line("is attached, watched")
+
+    remove(machine, spare)
+    ended = running.end()
+
+    assert ended.code == 2
+    assert "there is no interface named spare; there are: left, lo, right" in ended.err
+    assert [spot["interface"] for spot in machine.status()] == ["right"]
+
+
+def test_an_interface_that_vanished_is_told_and_can_be_forgotten(
+    machine: Rig, path: Path, spare: str, filtering: None
+) -> None:
+    machine(*force(path, spare))
+    remove(machine, spare)
+
+    gone = {spot["interface"]: spot["state"] for spot in machine.status()}
+    code = machine("status").code
+    recovered = machine("attach", "--recover")
+
+    assert gone == {"right": "attached", "spare": "interface gone"}
+    assert code == 2
+    assert "old_xdp went with it, forgotten" in recovered.out
+    assert [spot["interface"] for spot in machine.status()] == ["right"]
+
+
+@pytest.mark.parametrize(
+    ("program", "mode", "fits"),
+    [
+        ("old_tc", "native", "tc-ingress, tc-egress, tcx-ingress, tcx-egress"),
+        ("new_xdp", "tc-ingress", "native, generic"),
+        ("new_xdp", "tcx-egress", "native, generic"),
+    ],
+)
+def test_a_program_of_the_wrong_kind_is_named(
+    attach: Attach, filtering: None, program: str, mode: str, fits: str
+) -> None:
+    ended = attach(program, mode=mode)
+
+    assert ended.code == 2
+    assert f"it cannot be attached as {mode}; what fits: {fits}\n" in ended.err
+
+
+def test_a_journal_from_another_boot_is_named(
+    machine: Rig, attach: Attach, filtering: None
+) -> None:
+    change(journal_of(machine), boot="00000000-0000-0000-0000-000000000000")
+    machine.lost_its_journal = True
+
+    said = machine.status()
+    again = attach("new_xdp")
+    detached = machine("detach", "--iface", "right")
+    recovered = machine("attach", "--recover")
+    after = machine.status()
+
+    assert [spot["state"] for spot in said] == ["another boot"]
+    assert (again.code, detached.code, recovered.code) == (2, 2, 0)
+    assert "its journal is from another boot, and its programs are gone" in again.err
+    assert "was attached before the machine was started again: forgotten" in recovered.out
+    assert [spot["state"] for spot in after] == ["not ours"]
+    named = attach("new_xdp", "--replace-foreign", after[0]["program_id"])
+    back = machine("detach", "--iface", "right")
+    assert (named.code, back.code) == (0, 0)
+
+
+def test_a_journal_that_was_lost_does_not_take_the_program_along(
+    machine: Rig, attach: Attach, filtering: None, standing: Callable[[], list[int]]
+) -> None:
+    shutil.rmtree(machine.state)
+    machine.lost_its_journal = True
+
+    (told,) = machine.status()
+    named = attach(
+        "new_xdp", "--replace-foreign", standing()[0], "--for", "1s", "--counter", "passed>0"
+    )
+
+    assert told["state"] == "not ours"
+    assert "its journal was lost; rm /sys/fs/bpf/packetrig/" in told["reason"]
+    assert named.code == 1
+    assert "not ours) stands there again, as before" in named.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"format": 2}', "format 2 is not known; this packetrig reads 1"),
+        ("{", "is no journal of packetrig; what is attached is not known"),
+        ('{"format": 1}', "is broken ('work'); what is attached is not known"),
+    ],
+)
+def test_a_journal_that_cannot_be_read_is_named(
+    machine: Rig, attach: Attach, filtering: None, text: str, said: str
+) -> None:
+    journal = journal_of(machine)
+    before = journal.read_text()
+    journal.write_text(text)
+
+    asked = machine("status")
+    again = attach("new_xdp")
+    recovered = machine("attach", "--recover")
+    journal.write_text(before)
+
+    assert said in asked.out
+    assert said in again.err
+    assert said in recovered.out
+    assert (asked.code, again.code, recovered.code) == (2, 2, 2)
+
+
+def test_two_attaches_at_once_are_named(
+    machine: Rig, attach: Attach, path: Path, filtering: None
+) -> None:
+    running = machine.start(*force(path, "right", "new_xdp"), "--for", "10m")
+    running.line("is attached, watched")
+
+    second = attach("new_xdp")
+    detached = machine("detach", "--iface", "right")
+    recovered = machine("attach", "--recover")
+    running.send(signal.SIGTERM)
+    running.end()
+
+    for ended in (second, detached):
+        assert ended.code == 2
+        assert (
+            f"right (xdp): another packetrig is at work there (process {running.pid})" in ended.err
+        )
+    assert recovered.code == 2
+    assert "another packetrig is at work there" in recovered.out
+
+
+def test_a_program_that_somebody_took_off_is_told_and_put_back(
+    machine: Rig, attach: Attach
+) -> None:
+    attach("old_tc", mode="tc-ingress")
+    with netlink(machine.wire.right.namespace, "somebody") as route:
+        route.tc("del", "clsact", machine.wire.right.index)
+
+    said = machine("status")
+    again = attach("new_tc", mode="tc-ingress")
+    recovered = machine("attach", "--recover")
+    (spot,) = machine.status()
+
+    assert (said.code, again.code, recovered.code) == (2, 2, 0)
+    assert "taken off" in said.out
+    assert "nothing stands there and not old_tc" in again.err
+    assert "is back: somebody had taken it off" in recovered.out
+    assert (spot["state"], spot["program_id"]) == ("attached", spot["generations"][-1]["id"])
+
+
+def test_without_a_reason_nothing_is_attached(machine: Rig, path: Path) -> None:
+    common = ("attach", path, "--iface", "right", "--program", "old_xdp")
+
+    neither = machine(*common)
+    empty = machine(*common, "--force", " ")
+    both = machine(*common, "--force", "x", "--evidence", "gate.json")
+
+    assert (neither.code, empty.code, both.code) == (2, 2, 2)
+    assert "say why this object may be attached: --evidence FILE" in neither.err
+    assert "--force needs a reason" in empty.err
+    assert machine.status() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--watch", "true"), "nothing would be watched: say for how long with --for"),
+        (("--for", "soon"), "'soon' is no time: write 30s, 500ms, 5m or 1h"),
+        (("--min-traffic", "2"), "2.0 is not in the range"),
+        (("--program", "odl_xdp"), "no program named 'odl_xdp', did you mean 'old_xdp'?"),
+        (("--set", "pased=1"), "no global named 'pased', did you mean 'passed'?"),
+        (("--keep-maps",), "--keep-maps: packetrig has attached nothing to right yet"),
+        (("--mode", "nativ"), "'nativ' is not one of 'native'"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    machine: Rig, path: Path, words: tuple[str, ...], said: str
+) -> None:
+    ended = machine(*force(path, "right"), *words)
+
+    assert ended.code == 2
+    assert said in ended.err
+    assert machine.status() == []
+
+
+def test_what_cannot_be_told_of_nothing_is_told(machine: Rig) -> None:
+    assert machine("detach", "--iface", "right").err == (
+        "packetrig: right: packetrig has attached nothing there\n"
+    )
+    assert machine("detach", "--iface", "nope").code == 2
+    assert machine("attach", "--recover").out == (
+        "nothing is attached by packetrig, and nothing is unfinished\n"
+    )
+    assert "--recover" in machine("attach").err
+    assert machine("status", "--iface", "nope").code == 2
+
+
+def test_without_a_bpffs_the_command_to_mount_one_is_named(machine: Rig, path: Path) -> None:
+    machine.ask({"run": ["umount", "/sys/fs/bpf"]})
+    ended = machine(*force(path, "right"))
+    machine.ask({"run": ["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"]})
+
+    assert ended.code == 2
+    assert "no bpffs at /sys/fs/bpf" in ended.err
+    assert "mount -t bpf bpf /sys/fs/bpf" in ended.err
+    assert machine.status() == []
