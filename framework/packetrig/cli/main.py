@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "Run a program on packets and print the verdict of each.",
     "bench": "Measure what a packet costs in a program.",
     "gate": "Decide whether objects may be deployed, by a policy.",
+    "init": "Make a new project, whose program passes its own gate.",
     "verify-evidence": "Recompute what evidence says about an object.",
     "attach": "Attach a program to a real interface, with a way back.",
     "status": "Say what is attached where, by whom, and the way back.",
