@@ -1,17 +1,16 @@
 """Which lines, branches and conditions of a program were executed.
 
-instrument.py   a program compiled once more, so that it counts
-counting.py     the counters of a loaded object
-measure.py      how much was executed, file by file
-lines.py        from counted pieces of source to lines, as llvm-cov does it
+twins.py         a program compiled once more, so that it counts
+counting.py      the counters of a loaded object
+measuring.py     how much was executed, file by file
+lines.py         from counted pieces of source to lines, as llvm-cov does it
 """
 
 from __future__ import annotations
 
 from .._bpf.profile import Profile
 from .counting import Counters
-from .instrument import instrument, twin
-from .measure import (
+from .measuring import (
     Branch,
     Excluded,
     FileMeasure,
@@ -21,6 +20,7 @@ from .measure import (
     measure,
     measure_all,
 )
+from .twins import instrument, twin
 
 __all__ = [
     "Branch",

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._bpf import profile as _profile
 from .._bpf.profile import Profile
-from .measure import Measured, measure_all
+from .measuring import Measured, measure_all
 
 _LAST = (1 << 64) - 1
 

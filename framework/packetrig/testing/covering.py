@@ -19,7 +19,7 @@ import pytest
 from .. import coverage, toolchain
 from ..coverage import Counters, reports
 from ..coverage.gathered import Counted, Gathered, minus
-from ..coverage.measure import is_below, is_wanted
+from ..coverage.measuring import is_below, is_wanted
 from ..errors import CompileError, Error, LoadError, Unsupported
 from ..objects import Object
 from ..spec import Spec

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..gathered import Gathered
-from ..measure import FileMeasure, Measured, Share
+from ..measuring import FileMeasure, Measured, Share
 
 
 @dataclass(frozen=True, slots=True)
