@@ -12,7 +12,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gate test test-fast pytest captures finds bench lint format docs-check lock clean distclean
+.PHONY: help setup gate test test-fast pytest captures finds campaigns bench lint format docs-check lock clean distclean
 
 help: ## List the targets
 	@echo 'packetrig: a test-first rig for XDP and TC programs'
@@ -45,6 +45,9 @@ captures: ## Record fixtures/pcap again, from real clients and servers
 
 finds: setup ## Prove that each known fault is found, and that no right program is accused (minutes)
 	@$(BIN)/python -m tests.finds $(ARGS)
+
+campaigns: setup ## What campaigns reach in a minute for each program, and how soon they find each fault
+	@$(BIN)/python -m tests.finds.campaigns $(ARGS)
 
 bench: setup ## Measure the promised figures: a table of targets and what was measured
 	@$(BIN)/python benchmarks/run.py $(ARGS)

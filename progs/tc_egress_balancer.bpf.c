@@ -46,7 +46,7 @@ int tc_egress_balancer(struct __sk_buff *skb)
 	__u64 behind;
 	int protocol, failed;
 
-	/* not in a test run: all is linear there */
+	/* not in a test run: all is linear */
 	if (skb->data_end - skb->data < wanted)
 		bpf_skb_pull_data(skb, wanted);
 	c = cursor_over((void *)(long)skb->data, (void *)(long)skb->data_end);

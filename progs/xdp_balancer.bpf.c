@@ -155,7 +155,7 @@ static __always_inline enum balancer_reason parse_internet(struct cursor *c, str
 	/* Tagged or not, the verifier is to see the same from here: half as much work for it. */
 	if (c->start + sizeof(struct link) > c->end)
 		return BALANCER_MALFORMED;
-	if (cursor_settle(c) < 0) /* unreachable: as cursor_settle() says */
+	if (cursor_settle(c) < 0) /* unreachable: headers take 12.5 KB at most */
 		return BALANCER_MALFORMED;
 	packet->link_size = cursor_offset(c);
 

@@ -236,7 +236,7 @@ static __always_inline int parse_ipv6_extensions(struct cursor *c, int next, __u
 		struct ipv6_extension *extension;
 		__u32 size = 8;
 
-		if (cursor_settle(c) < 0) /* unreachable: as cursor_settle() says */
+		if (cursor_settle(c) < 0) /* unreachable: headers take 12.5 KB at most */
 			return -1;
 		if (cursor_offset(c) > c->stop)
 			return -1;

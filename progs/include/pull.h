@@ -21,7 +21,7 @@ static __always_inline struct cursor pull(struct __sk_buff *skb, __u32 size)
 {
 	__u32 wanted = skb->len < size ? skb->len : size;
 
-	/* not in a test run: all is linear there */
+	/* not in a test run: all is linear */
 	if (skb->data_end - skb->data < wanted)
 		bpf_skb_pull_data(skb, wanted);
 	return cursor_over((void *)(long)skb->data, (void *)(long)skb->data_end);
@@ -34,10 +34,10 @@ static __always_inline struct cursor pull_headers(struct __sk_buff *skb)
 	struct cursor ahead = c;
 	struct network network;
 
-	if (skb->data_end - skb->data == skb->len) /* not in a test run: all is linear there */
+	if (skb->data_end - skb->data == skb->len) /* not in a test run: all is linear */
 		return c;
-	if (parse_network(&ahead, &network) >= 0 && /* not in a test run: as above */
-	    cursor_offset(&ahead) <= PULL_SIZE - PULL_BEHIND) /* not in a test run: as above */
+	if (parse_network(&ahead, &network) >= 0 && /* not in a test run: all is linear */
+	    cursor_offset(&ahead) <= PULL_SIZE - PULL_BEHIND) /* not in a test run: all is linear */
 		return c;
 	return pull(skb, PULL_MOST);
 }

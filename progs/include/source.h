@@ -27,10 +27,10 @@ static __always_inline int ipv4_replace_source(struct __sk_buff *skb, struct pla
 {
 	__u64 flags = checksum_flags(protocol) | sizeof(to);
 
-	/* not in a test run: each fails for want of memory */
+	/* not in a test run: for want of memory */
 	if (bpf_l4_csum_replace(skb, at.checksum, from, to, flags))
 		return -1;
-	/* not in a test run: as above */
+	/* not in a test run: for want of memory */
 	if (bpf_l3_csum_replace(skb, at.network + offsetof(struct iphdr, check), from, to,
 				sizeof(to)))
 		return -1;
@@ -46,7 +46,7 @@ static __always_inline int ipv6_replace_source(struct __sk_buff *skb, struct pla
 	__s64 difference =
 		bpf_csum_diff((__be32 *)from, sizeof(*from), (__be32 *)to, sizeof(*to), 0);
 
-	/* not in a test run: as above */
+	/* not in a test run: for want of memory */
 	if (bpf_l4_csum_replace(skb, at.checksum, 0, difference, checksum_flags(protocol)))
 		return -1;
 	/*

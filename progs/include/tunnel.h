@@ -33,7 +33,7 @@ static __always_inline void *push_room(struct xdp_md *ctx, __u64 link_size, int 
 	void *end;
 
 	/* The longest form can be read whatever its length: an IP header follows. */
-	if ((void *)(link + 1) > (void *)(long)ctx->data_end) /* unreachable: as it says above */
+	if ((void *)(link + 1) > (void *)(long)ctx->data_end) /* unreachable: IP follows */
 		return NULL;
 	if (link_size > sizeof(saved)) /* unreachable: no more tags are stepped over */
 		return NULL;

@@ -20,7 +20,7 @@ static __always_inline int pop_vlan(struct xdp_md *ctx, const struct ethhdr *eth
 	if (bpf_xdp_adjust_head(ctx, sizeof(*vlan))) /* unreachable: 14 bytes are left */
 		return -1;
 	moved = (void *)(long)ctx->data;
-	if ((void *)(moved + 1) > (void *)(long)ctx->data_end) /* unreachable: as above */
+	if ((void *)(moved + 1) > (void *)(long)ctx->data_end) /* unreachable: 14 bytes are left */
 		return -1;
 	*moved = header;
 	return 0;

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
@@ -23,6 +22,7 @@ from .harness import (
     faulty,
     right,
     searching,
+    table,
 )
 
 FRAMES = 200_000
@@ -63,14 +63,6 @@ def is_found(results: list[Found]) -> bool:
         each.check and each.examples <= MOST_EXAMPLES and each.seconds <= MOST_SECONDS
         for each in results
     )
-
-
-def table(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    """Align columns; the last one is as long as it is."""
-    widths = [max(len(each[at]) for each in rows) for at in range(len(rows[0]) - 1)]
-    for each in rows:
-        cells = [text.ljust(width) for text, width in zip(each, widths, strict=False)]
-        yield "  ".join((*cells, each[-1])).rstrip()
 
 
 def main() -> int:

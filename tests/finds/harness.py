@@ -254,3 +254,11 @@ def searching(subject: Subject, thinning: Thinning = Thinning()) -> Iterator[Sea
         is_tc = loaded.program.kind == "tc"
         road = stack.enter_context(Road(subject.name)) if is_tc else None
         yield Search(subject, oracle, loaded, road, thinning)
+
+
+def table(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """Align columns; the last one is as long as it is."""
+    widths = [max(len(each[at]) for each in rows) for at in range(len(rows[0]) - 1)]
+    for each in rows:
+        cells = [text.ljust(width) for text, width in zip(each, widths, strict=False)]
+        yield "  ".join((*cells, each[-1])).rstrip()
