@@ -9,6 +9,7 @@
 struct fz_entry {
 	uint8_t *data;
 	uint32_t size;
+	uint32_t near; /* where the word was put that made it new; 0: not known */
 	bool is_edge; /* it reached code that none before it did, not only another count */
 };
 
@@ -19,6 +20,8 @@ struct fz_stage {
 
 enum {
 	FZ_PATHS = 1 << 16,
+	FZ_KNOWN = 1 << 13,
+	FZ_NEAR = 6,
 	FZ_FEATURES = 1 << 10,
 	FZ_CHOSEN_FIRST = 12,
 	FZ_MOST_ENTRIES = 1 << 16
@@ -35,11 +38,24 @@ struct pr_fuzz {
 	struct fz_entry *fed;
 	uint32_t fed_count, fed_next, fed_room;
 	uint32_t turn;
+	uint32_t near; /* where the last frame got a word */
 	uint32_t counters, covered;
 	uint8_t *seen; /* by counter: the classes of counts that were reached */
 	uint64_t *totals;
 	uint8_t features[FZ_FEATURES];
 	uint16_t *paths; /* how often each path was taken, by its hash */
+	uint64_t *known; /* rows of counts that were looked at, by their hash */
+	/* what no counter counts, but a sum of some: the other side of a branch */
+	struct fz_term *terms;
+	uint32_t terms_count, terms_room;
+};
+
+/* One counter of a sum; `is_last` ends it. */
+struct fz_term {
+	uint32_t counter;
+	int16_t factor;
+	bool is_last;
+	bool is_seen; /* of a last one: the sum was above zero once */
 };
 
 void pr_fuzz_free(struct pr_fuzz *f)
@@ -60,6 +76,8 @@ void pr_fuzz_free(struct pr_fuzz *f)
 	free(f->seen);
 	free(f->totals);
 	free(f->paths);
+	free(f->known);
+	free(f->terms);
 	free(f);
 }
 
@@ -74,8 +92,9 @@ struct pr_fuzz *pr_fuzz_new(uint64_t seed, const struct pr_limits *limits, uint3
 	f->seen = calloc(counters + 1, 1);
 	f->totals = calloc(counters + 1, sizeof(*f->totals));
 	f->paths = calloc(FZ_PATHS, sizeof(*f->paths));
+	f->known = calloc(FZ_KNOWN, sizeof(*f->known));
 	fz_seed(&f->random, seed);
-	if (f->seen && f->totals && f->paths)
+	if (f->seen && f->totals && f->paths && f->known)
 		return f;
 	pr_fuzz_free(f);
 	return NULL;
@@ -105,7 +124,7 @@ static int fz_keep(struct fz_entry **list, uint32_t *count, uint32_t *room, cons
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, frame, size);
-	(*list)[(*count)++] = (struct fz_entry){ copy, size, false };
+	(*list)[(*count)++] = (struct fz_entry){ copy, size, 0, false };
 	return 0;
 }
 
@@ -148,6 +167,7 @@ static int fz_join(struct pr_fuzz *f, const uint8_t *frame, uint32_t size, bool 
 	if (error)
 		return error;
 	f->entries[f->count - 1].is_edge = is_edge;
+	f->entries[f->count - 1].near = f->near;
 	if (f->stages_count == f->stages_room) {
 		uint32_t more = f->stages_room * 2 + 64;
 		struct fz_stage *grown = realloc(f->stages, more * sizeof(*grown));
@@ -157,7 +177,11 @@ static int fz_join(struct pr_fuzz *f, const uint8_t *frame, uint32_t size, bool 
 		f->stages = grown;
 		f->stages_room = more;
 	}
-	f->stages[f->stages_count++] = (struct fz_stage){ f->count - 1, 0, 0, 0 };
+	/* New code is gone after at once; what is a side way only, or a count, has time. */
+	if (!is_edge)
+		memmove(f->stages + 1, f->stages, f->stages_count * sizeof(*f->stages));
+	f->stages[is_edge ? f->stages_count : 0] = (struct fz_stage){ f->count - 1, 0, 0, 0 };
+	f->stages_count++;
 	return 0;
 }
 
@@ -166,6 +190,7 @@ static int fz_join(struct pr_fuzz *f, const uint8_t *frame, uint32_t size, bool 
  * in `a` when a variant of `a` does nothing.
  */
 enum {
+	FZ_STAGE_NEAR,
 	FZ_STAGE_STRUCTURE,
 	FZ_STAGE_FIELDS,
 	FZ_STAGE_WORDS,
@@ -204,6 +229,27 @@ static bool fz_stage_bytes(struct fz_stage *s, struct fz_frame *out, uint32_t li
 	return true;
 }
 
+/* What is compared next stands mostly beside what was compared last. */
+static bool fz_stage_near(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame *out)
+{
+	const struct fz_entry *e = &f->entries[s->entry];
+	uint32_t at = e->near + s->b;
+
+	if (!e->near || !e->is_edge || s->a >= f->words.count) {
+		*s = (struct fz_stage){ s->entry, FZ_STAGE_STRUCTURE, 0, 0 };
+		return false;
+	}
+	if (!fz_put_word(&f->words, out, at, &f->words.tokens[s->a]))
+		at = 0;
+	if (++s->b == FZ_NEAR) {
+		s->b = 0;
+		s->a++;
+	}
+	f->near = at;
+	fz_repair(out->data, out->size, out->size != e->size, true);
+	return at;
+}
+
 static bool fz_stage_words(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame *out,
 			   uint32_t limit)
 {
@@ -221,6 +267,7 @@ static bool fz_stage_words(struct pr_fuzz *f, struct fz_stage *s, struct fz_fram
 	}
 	if (!fz_put_word(&f->words, out, s->b++, token))
 		return false;
+	f->near = s->b - 1;
 	fz_repair(out->data, out->size, out->size != f->entries[s->entry].size, true);
 	return true;
 }
@@ -262,6 +309,8 @@ static bool fz_staged(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame *ou
 	limit = w.payload + 40 < 256 ? w.payload + 40 : 256;
 	limit = limit < e->size ? limit : e->size;
 	switch (s->stage) {
+	case FZ_STAGE_NEAR:
+		return fz_stage_near(f, s, out);
 	case FZ_STAGE_STRUCTURE:
 		if (s->a == FS_KINDS) {
 			*s = (struct fz_stage){ s->entry, FZ_STAGE_FIELDS, 0, 0 };
@@ -374,6 +423,7 @@ static bool fz_fits(const struct pr_limits *l, const uint8_t *frame, uint32_t si
 static int fz_make(struct pr_fuzz *f, struct fz_frame *out, uint32_t *from)
 {
 	*from = 0xffffffff;
+	f->near = 0;
 	while (f->fed_next < f->fed_count) {
 		struct fz_entry *e = &f->fed[f->fed_next++];
 		bool fits = fz_fits(&f->limits, e->data, e->size) && e->size <= out->room;
@@ -400,6 +450,7 @@ static int fz_make(struct pr_fuzz *f, struct fz_frame *out, uint32_t *from)
 			if (fz_staged(f, s, out, &is_over) &&
 			    fz_fits(&f->limits, out->data, out->size))
 				return 0;
+			f->near = 0;
 			if (is_over)
 				f->stages_count--;
 		}
@@ -418,30 +469,77 @@ static inline uint8_t fz_class(uint64_t count)
 	return count < 8 ? 8 : count < 16 ? 16 : count < 32 ? 32 : count < 128 ? 64 : 128;
 }
 
-/* Takes the counters down and clears them. Returns 1 for a new count, 2 for new code. */
+int pr_fuzz_term(struct pr_fuzz *f, uint32_t counter, int32_t factor, bool is_last)
+{
+	if (counter >= f->counters)
+		return -EINVAL;
+	if (f->terms_count == f->terms_room) {
+		uint32_t more = f->terms_room * 2 + 64;
+		struct fz_term *grown = realloc(f->terms, more * sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		f->terms = grown;
+		f->terms_room = more;
+	}
+	f->terms[f->terms_count++] = (struct fz_term){ counter, (int16_t)factor, is_last, false };
+	return 0;
+}
+
+static int fz_sums(struct pr_fuzz *f, const uint64_t *counters)
+{
+	int64_t sum = 0;
+	int found = 0;
+
+	for (uint32_t i = 0; i < f->terms_count; i++) {
+		struct fz_term *t = &f->terms[i];
+
+		sum += (int64_t)counters[t->counter] * t->factor;
+		if (!t->is_last)
+			continue;
+		if (sum > 0 && !t->is_seen) {
+			t->is_seen = true;
+			found = 1;
+		}
+		sum = 0;
+	}
+	return found;
+}
+
+/*
+ * Takes the counters down and clears them. Returns 1 for a new count, or for the side of a branch
+ * that has no counter of its own, 2 for new code. A row of counts that was seen lately has nothing new in it.
+ */
 static int fz_look(struct pr_fuzz *f, uint64_t *counters, uint64_t *path)
 {
-	uint64_t hash = 0xcbf29ce484222325;
+	uint64_t classes = 0xcbf29ce484222325, exact = classes, *known;
 	int found = 0;
 
 	for (uint32_t i = 0; i < f->counters; i++) {
 		uint64_t count = counters[i];
-		uint8_t class;
 
 		if (!count)
 			continue;
-		counters[i] = 0;
 		f->totals[i] += count;
-		class = fz_class(count);
-		hash = (hash ^ (i << 8 | class)) * 0x100000001b3;
-		if (f->seen[i] & class)
-			continue;
-		if (!f->seen[i])
-			f->covered++;
-		found |= f->seen[i] ? 1 : 2;
-		f->seen[i] |= class;
+		classes = (classes ^ (i << 8 | fz_class(count))) * 0x100000001b3;
+		exact = (exact ^ ((uint64_t)i << 32 ^ count)) * 0x9e3779b97f4a7c15;
 	}
-	*path = hash;
+	*path = classes;
+	known = &f->known[exact >> 51];
+	if (*known != exact) {
+		*known = exact;
+		found = fz_sums(f, counters);
+		for (uint32_t i = 0; i < f->counters; i++) {
+			uint8_t class = counters[i] ? fz_class(counters[i]) : 0;
+
+			if (!(class & ~f->seen[i]))
+				continue;
+			f->covered += !f->seen[i];
+			found |= f->seen[i] ? 1 : 2;
+			f->seen[i] |= class;
+		}
+	}
+	memset(counters, 0, f->counters * sizeof(*counters));
 	return found;
 }
 
@@ -463,6 +561,7 @@ void pr_story_free(struct pr_story *s)
 	free(s->data);
 	free(s->contexts);
 	free(s->entries);
+	free(s->parents);
 	free(s);
 }
 
@@ -484,8 +583,9 @@ struct pr_story *pr_story_new(uint32_t room, uint32_t context_size)
 	s->data_starts = calloc(room, sizeof(*s->data_starts));
 	s->contexts = calloc(room, context_size + 1);
 	s->entries = calloc(room, sizeof(*s->entries));
+	s->parents = calloc(room, sizeof(*s->parents));
 	if (s->retvals && s->errors && s->marks && s->metas && s->sizes && s->starts &&
-	    s->data_sizes && s->data_starts && s->contexts && s->entries)
+	    s->data_sizes && s->data_starts && s->contexts && s->entries && s->parents)
 		return s;
 	pr_story_free(s);
 	return NULL;
@@ -596,7 +696,7 @@ static int fz_tell_one(struct pr_fuzz *f, struct pr_runner *r, struct pr_story *
 	if (error)
 		return error;
 	out.data = s->frames + s->frames_used;
-	is_fed = fz_make(f, &out, &s->entries[i]);
+	is_fed = fz_make(f, &out, &s->parents[i]);
 	if (is_fed < 0)
 		return is_fed;
 	s->starts[i] = s->frames_used;

@@ -45,13 +45,16 @@ struct pr_story {
 	uint64_t data_room;
 	uint8_t *contexts;
 	uint32_t context_size;
-	uint32_t *entries; /* the corpus entry that frame i became, or was made from */
+	uint32_t
+		*entries; /* the corpus entry that frame i became; told again: whether it differs */
+	uint32_t *parents; /* the one that it was made from; -1: none, it was fed */
 };
 struct pr_fuzz;
 struct pr_fuzz *pr_fuzz_new(uint64_t seed, const struct pr_limits *limits, uint32_t counters);
 void pr_fuzz_free(struct pr_fuzz *);
 int pr_fuzz_word(struct pr_fuzz *, const uint8_t *bytes, uint32_t size, uint32_t kind);
 int pr_fuzz_feed(struct pr_fuzz *, const uint8_t *frame, uint32_t size);
+int pr_fuzz_term(struct pr_fuzz *, uint32_t counter, int32_t factor, bool is_last);
 uint32_t pr_fuzz_corpus(const struct pr_fuzz *);
 uint32_t pr_fuzz_waiting(const struct pr_fuzz *);
 uint32_t pr_fuzz_covered(const struct pr_fuzz *);

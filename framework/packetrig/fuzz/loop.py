@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import refusals
-from .._bpf import OUTPUT_ROOM, ffi, lib, strerror
+from .._bpf import OUTPUT_ROOM, covmap, ffi, lib, strerror
 from .._bpf.contexts import LAYOUTS
+from .._bpf.profile import Profile
 from ..checks.builtin import DROPS
 from ..coverage import Counters
 from ..errors import Error, InputRefused
@@ -85,8 +86,13 @@ class Story:
         return [self.frame(number) for number in range(self.count if count is None else count)]
 
     def entry(self, number: int) -> int:
-        """Return the number of the corpus entry that a frame became or was made from."""
+        """Return the number of the corpus entry that a frame became."""
         return int(self.handle.entries[number])
+
+    def parent(self, number: int) -> int:
+        """Return the number of the corpus entry that a frame was made from; -1 for a seed."""
+        parent = int(self.handle.parents[number])
+        return -1 if parent == 0xFFFFFFFF else parent
 
     def run(self, number: int) -> Run:
         """Make the value of a run."""
@@ -125,6 +131,24 @@ class Loop:
         self.of_counters = count
         if not self._fuzz:
             raise Error(f"{program.name}: no memory for a campaign")
+        if target.has_feedback:
+            self._add_sums(target.object.spec.profile)
+
+    def _add_sums(self, profile: Profile | None) -> None:
+        """Tell the loop what no counter counts: the sides of branches that are sums of some."""
+        assert profile is not None
+        sums: dict[tuple[tuple[int, int], ...], None] = {}
+        first = {(each.name, each.hash): each.offset // 8 for each in profile.functions}
+        for mapped in covmap.read(profile, name=self.program.name):
+            at = first[mapped.name, mapped.hash]
+            for region in mapped.regions:
+                for found in (region.count, region.otherwise):
+                    terms = sorted((at + number, factor) for number, factor in found.items())
+                    if len(terms) > 1:
+                        sums[tuple(terms)] = None
+        for terms in sums:
+            for counter, factor in terms:
+                lib.pr_fuzz_term(self._fuzz, counter, factor, (counter, factor) == terms[-1])
 
     def new_story(self, runner: Runner) -> Any:
         """Make room for a story of the longest kind."""
