@@ -135,7 +135,7 @@ def annotation(result: Result, *, root: str | Path | None = None) -> str:
 
 def sentence(rule: str) -> str:
     """Say a rule's name as people read it: the name of a check is a sentence with underscores."""
-    return rule.replace("_", " ")
+    return rule if " " in rule else rule.replace("_", " ")
 
 
 def _rule(name: str, told: str) -> dict[str, Any]:

@@ -117,6 +117,33 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda text: status.update(escape(text))
 
 
+@contextmanager
+def ticker() -> Iterator[Callable[[str], None]]:
+    """Keep one line on the terminal up to date while other lines are printed; silent in a pipe.
+
+    Yields the function that tells; with no text it takes the line away, for others to be printed.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+
+    def tell(text: str) -> None:
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+        print(
+            f"\r\x1b[2K{_clean(text, sys.stderr)[: width - 1]}", end="", file=sys.stderr, flush=True
+        )
+
+    try:
+        yield tell
+    finally:
+        tell("")
+
+
+def line_of(value: Any) -> None:
+    """Print a JSON document on one line, for whoever reads line by line while it happens."""
+    print(json.dumps(value, sort_keys=True), flush=True)
+
+
 def close_quietly() -> None:
     """Leave without a word when the reader of stdout has gone: the flush at exit would complain."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

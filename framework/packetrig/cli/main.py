@@ -18,6 +18,9 @@ from . import console
 COMMANDS = {
     "doctor": "Say what this machine and kernel can do, and what to do about the rest.",
     "run": "Run a program on packets and print the verdict of each.",
+    "fuzz": "Search for packets that a program handles wrongly.",
+    "replay": "Run a finding again: FIXED, FAILS or ERROR.",
+    "corpus": "Merge and minimise the frames that campaigns keep.",
     "bench": "Measure what a packet costs in a program.",
     "gate": "Decide whether objects may be deployed, by a policy.",
     "init": "Make a new project, whose program passes its own gate.",

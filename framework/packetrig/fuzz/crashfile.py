@@ -37,6 +37,21 @@ _NEEDED = {
 }
 
 
+def check(folder: str | os.PathLike[str]) -> None:
+    """Look at the crash files of one program, before others join them.
+
+    Raises:
+        Error: One is of a newer format, or cannot be read.
+    """
+    for path in sorted(Path(folder).glob("*.toml")):
+        try:
+            found = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+            raise Error(f"{path}: is no whole crash file: {e}; move it away") from e
+        if wrong := _wrong(found):
+            raise Error(f"{path}: {wrong}")
+
+
 def path_of(finding: Finding, folder: str | os.PathLike[str] = FOLDER) -> Path:
     """Tell where a finding is written."""
     return Path(folder) / finding.program / f"{finding.id}.toml"
