@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._bpf import lib
+from ..coverage import Share, measure
 from ..errors import Failure
 from . import seeds as sources
 from .corpus import Corpus
@@ -113,6 +114,7 @@ class Campaign:
         self._stepped = 0
         self._tried: dict[str, int] = {}
         self._reporter = Reporter(target, seed=seed)
+        self._measured: tuple[int, Share] | None = None
 
     def feed(self, frames: Iterable[bytes]) -> None:
         """Give frames from elsewhere: other workers' entries."""
@@ -133,7 +135,7 @@ class Campaign:
             tuple(names),
             judge.left_out,
             target.why_plain,
-            self.loop.of_counters,
+            self.branches().total,
         )
 
     def events(self, limits: Limits) -> Iterator[Event]:
@@ -162,9 +164,22 @@ class Campaign:
             return StopReason.TIME
         if limits.findings is not None and self.tally.findings >= limits.findings:
             return StopReason.ENOUGH
-        if limits.until_covered and self.loop.covered == self.loop.of_counters:
-            return StopReason.COVERED
+        if limits.until_covered and self.target.has_feedback:
+            branches = self.branches()
+            if branches.covered == branches.total:
+                return StopReason.COVERED
         return None
+
+    def branches(self) -> Share:
+        """Count the sides of branches that were taken, of those that can be (none: no feedback)."""
+        profile = self.target.object.spec.profile
+        if not self.target.has_feedback or profile is None:
+            return Share(0, 0)
+        # Whatever is new has made an entry: until then, what was measured still holds.
+        if self._measured is None or self._measured[0] != self.loop.corpus:
+            found = measure(profile, [self.loop.totals()]).branches
+            self._measured = self.loop.corpus, found
+        return self._measured[1]
 
     def slice(self, most: int | None = None) -> Iterator[Event]:
         """Tell one story and judge it."""
@@ -209,7 +224,7 @@ class Campaign:
                 frame = story.frame(number)
                 self.tally.newest = time.monotonic()
                 self.corpus.add(frame)
-                yield NewEntry(frame, story.entry(number), -1, self.loop.covered)
+                yield NewEntry(frame, story.entry(number), story.parent(number), self.loop.covered)
 
     def _suspects(self, story: Story, suspects: Iterable[Suspect]) -> Iterator[Event]:
         # All of them first: what is found out on the way tells the story anew.
@@ -261,15 +276,14 @@ class Campaign:
 
     def progress(self) -> Progress:
         """Return how far it is."""
-        tally, loop = self.tally, self.loop
+        tally, branches = self.tally, self.branches()
         seconds = tally.seconds
         return Progress(
             tally.runs,
             seconds,
             tally.runs / seconds if seconds else 0.0,
-            loop.covered,
-            loop.of_counters,
-            loop.corpus,
+            *branches,
+            self.loop.corpus,
             tally.findings,
             time.monotonic() - tally.newest,
             tally.refused,
@@ -277,18 +291,17 @@ class Campaign:
 
     def ended(self, reason: StopReason) -> Ended:
         """Return the last event."""
-        tally, loop = self.tally, self.loop
+        tally = self.tally
         return Ended(
             reason,
             tally.runs,
             tally.seconds,
             self.shares(),
-            loop.covered,
-            loop.of_counters,
-            loop.corpus,
+            *self.branches(),
+            self.loop.corpus,
             tally.findings,
             tally.refused,
-            loop.totals(),
+            self.loop.totals(),
         )
 
     def shares(self) -> Mapping[str, int]:

@@ -146,9 +146,9 @@ class Loop:
                     terms = sorted((at + number, factor) for number, factor in found.items())
                     if len(terms) > 1:
                         sums[tuple(terms)] = None
-        for terms in sums:
-            for counter, factor in terms:
-                lib.pr_fuzz_term(self._fuzz, counter, factor, (counter, factor) == terms[-1])
+        for each in sums:
+            for counter, factor in each:
+                lib.pr_fuzz_term(self._fuzz, counter, factor, (counter, factor) == each[-1])
 
     def new_story(self, runner: Runner) -> Any:
         """Make room for a story of the longest kind."""
