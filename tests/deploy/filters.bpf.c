@@ -86,6 +86,27 @@ int new_tc(struct __sk_buff *skb)
 	return tc(skb);
 }
 
+/* Drops nothing. */
+SEC("tc")
+int passes_tc(struct __sk_buff *skb)
+{
+	(void)skb;
+	return TC_ACT_OK;
+}
+
+/* Drops what the first four bytes of the payload name, when that is in `blocked`. */
+SEC("tc")
+int blocks_tc(struct __sk_buff *skb)
+{
+	void *end = (void *)(long)skb->data_end;
+	struct ethhdr *eth = (void *)(long)skb->data;
+	__be32 *key = (void *)(eth + 1);
+
+	if ((void *)(key + 1) > end)
+		return TC_ACT_OK;
+	return bpf_map_lookup_elem(&blocked, key) ? TC_ACT_SHOT : TC_ACT_OK;
+}
+
 /* Drops everything: what a health command or a share of traffic is to notice. */
 SEC("xdp")
 int drops_all(struct xdp_md *ctx)

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -52,6 +53,10 @@ class Running:
 
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
+
+    def is_over(self) -> bool:
+        """Tell whether it has closed its output."""
+        return bool(select.select([self.out], [], [], 0)[0])
 
     def end(self) -> Ended:
         """Wait until it has ended."""

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
-from packetrig import deploy, live
+from packetrig import deploy, gate, live
 from packetrig.cli import main
 
-LOADED = (deploy, live)  # so that no child has to import them
+LOADED = (deploy, gate, live)  # so that no child has to import them
 GUARDIANS: list[int] = []
 
 

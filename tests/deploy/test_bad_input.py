@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from packetrig.live import Namespace, namespace
 from packetrig.live.rtnl import netlink
 
 from .rig import Ended, Rig
@@ -45,6 +46,19 @@ def spare(machine: Rig) -> Iterator[str]:
 def remove(machine: Rig, name: str) -> None:
     with netlink(machine.wire.right.namespace, f"removing {name}") as route:
         route.link("del", index=route.link_lookup(ifname=name)[0])
+
+
+def rename(machine: Rig, name: str, to: str) -> None:
+    with netlink(machine.wire.right.namespace, "renaming") as route:
+        index = route.link_lookup(ifname=name)[0]
+        route.link("set", index=index, state="down")
+        route.link("set", index=index, ifname=to)
+        route.link("set", index=index, state="up")
+
+
+def move(origin: Namespace, name: str, goal: Namespace) -> None:
+    with netlink(origin, "moving") as route:
+        route.link("set", index=route.link_lookup(ifname=name)[0], net_ns_fd=goal.fd)
 
 
 def journal_of(machine: Rig) -> Path:
@@ -114,6 +128,38 @@ def test_an_interface_that_vanished_is_told_and_can_be_forgotten(
     assert [spot["interface"] for spot in machine.status()] == ["right"]
 
 
+def test_an_interface_that_was_renamed_keeps_its_program(
+    machine: Rig, path: Path, spare: str
+) -> None:
+    machine(*force(path, spare))
+    (before,) = machine.status()
+    rename(machine, spare, "spear")
+
+    (said,) = machine.status()
+    recovered = machine("attach", "--recover")
+    rename(machine, "spear", spare)
+
+    assert said["state"] == "cannot tell"
+    assert "the interface is named spear by now: name it spare again" in said["reason"]
+    assert recovered.code == 2
+    assert machine.status() == [before]
+
+
+def test_an_interface_that_was_moved_keeps_its_program(
+    machine: Rig, path: Path, spare: str
+) -> None:
+    machine(*force(path, spare))
+    (before,) = machine.status()
+    with namespace() as elsewhere:
+        move(machine.wire.right.namespace, spare, elsewhere)
+        recovered = machine("attach", "--recover")
+        move(elsewhere, spare, machine.wire.right.namespace)
+
+    assert recovered.code == 2
+    assert "its link is alive: it was moved to another network namespace" in recovered.out
+    assert [spot["program_id"] for spot in machine.status()] == [before["program_id"]]
+
+
 @pytest.mark.parametrize(
     ("program", "mode", "fits"),
     [
@@ -143,7 +189,7 @@ def test_a_journal_from_another_boot_is_named(
     recovered = machine("attach", "--recover")
     after = machine.status()
 
-    assert [spot["state"] for spot in said] == ["another boot"]
+    assert [spot["state"] for spot in said] == ["another boot", "not ours"]
     assert (again.code, detached.code, recovered.code) == (2, 2, 0)
     assert "its journal is from another boot, and its programs are gone" in again.err
     assert "was attached before the machine was started again: forgotten" in recovered.out

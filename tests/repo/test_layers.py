@@ -31,8 +31,8 @@ LAYERS = """
 2  carried
 2  belt replay coverage differential
 3  fuzz live bench matrix
-3  deploy
 4  gate
+4  deploy
 5  testing cli
 5  __init__
 5  _packetrig_plugin

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -151,19 +150,12 @@ def _permit(
     if evidence is None:
         forced = deploy.force(force or "")
         return lambda *_: forced
-    path = Path(evidence)
-    if key:
-        _check_signature(path, key)
-    return lambda program, driver: deploy.permit(
-        path, spec, program=program, driver=driver, policy=policy
+    from ..deploy.evidence import permit
+
+    path = evidence
+    return lambda program, driver: permit(
+        path, spec, program=program, driver=driver, policy=policy, key=key
     )
-
-
-def _check_signature(path: Path, key: str) -> None:
-    from ..deploy.evidence import read
-    from ..gate import signing
-
-    signing.check(read(path), signing.public_key(key), name=str(path))
 
 
 def _run(request: deploy.Request, as_json: bool) -> int:

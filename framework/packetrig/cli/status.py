@@ -71,7 +71,7 @@ def _permit(top: deploy.Generation | None) -> str:
         return "-"
     if top.forced:
         return f"forced: {top.forced}"
-    signed = ", signed" if top.evidence.get("signed_by") else ""
+    signed = ", signed" if top.evidence.get("signed") else ""
     return f"{top.evidence.get('path')}{signed}"
 
 

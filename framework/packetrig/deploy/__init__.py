@@ -15,9 +15,9 @@ was begun, so that a process that is killed leaves nothing that cannot be finish
 from __future__ import annotations
 
 from .attaching import Attached, Checked, Detached, Event, Request, Settled, attach, detach
-from .evidence import Permit, force, permit
 from .guardian import Guardian
 from .journal import Busy, Generation, Journal
+from .permit import Permit, force
 from .places import HOOKS, MODES, Spot, hook_of
 from .preflight import ALLOWABLE, Answer, Finding
 from .recovering import Recovered, recover_all
@@ -62,7 +62,6 @@ __all__ = [
     "force",
     "hook_of",
     "noted",
-    "permit",
     "recover_all",
     "sample",
     "status",

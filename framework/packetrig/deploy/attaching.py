@@ -20,9 +20,9 @@ from ..replay import Setup
 from ..spec import Spec
 from . import carry, kernel, places, preflight, recovery, reuse, stopping, watch
 from . import journal as journals
-from .evidence import Permit
 from .guardian import Guardian
 from .journal import CHANGING, NOTHING, OURS, PREPARING, STRANGER, WATCHING, Generation, Journal
+from .permit import Permit
 from .places import Spot
 
 _MOST_GENERATIONS = 5  # the ground, and those that one can go back to
@@ -305,7 +305,7 @@ def _taken_back(run: _Attaching, why: BaseException) -> None:
     except hooks.Gone as e:
         found = journals.read(run.spot)
         if found is not None:
-            recovery.release(found)
+            recovery.lose(found, e)
         raise Error(f"{e}: {said}") from why
     except Error as e:
         raise Error(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,6 +124,7 @@ def standing(journal: Journal) -> int:
     Raises:
         Gone: The interface is not there, or is another one of the same name.
     """
+    _check_name(journal)
     interface = hooks.interface(journal.interface)
     if interface.index != journal.index:
         raise hooks.Gone(
@@ -136,6 +138,27 @@ def standing(journal: Journal) -> int:
         found = hooks.filters(journal.index, journal.hook)
         return next((f.program_id for f in found if (f.priority, f.handle) == at), 0)
     return _of_link(journal)
+
+
+def _check_name(journal: Journal) -> None:
+    try:
+        now = socket.if_indextoname(journal.index)
+    except OSError:
+        return
+    if now != journal.interface and not _exists(journal.interface):
+        raise Error(
+            f"{journal.spot.name}: the interface is named {now} by now: name it "
+            f"{journal.interface} again, detach, and attach under the new name"
+        )
+
+
+def _exists(name: str) -> bool:
+    return any(name == each for _, each in socket.if_nameindex())
+
+
+def is_elsewhere(journal: Journal) -> bool:
+    """Tell whether an interface that is not here still has our link: it was moved."""
+    return journal.carrier["by"] == LINK and bool(_of_link(journal))
 
 
 def _of_link(journal: Journal) -> int:

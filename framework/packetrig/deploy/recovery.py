@@ -48,6 +48,20 @@ def release(journal: Journal) -> None:
     journals.unpin_all(journal)
 
 
+def lose(journal: Journal, why: Error) -> None:
+    """Forget a spot whose interface is gone.
+
+    Raises:
+        Error: It is not gone: it was moved, and still filters with our link.
+    """
+    if carry.is_elsewhere(journal):
+        raise Error(
+            f"{why}: but its link is alive: it was moved to another network namespace; move it "
+            "back, or remove the pins"
+        )
+    release(journal)
+
+
 def recover(spot: Spot, why: str) -> str:
     """Complete or undo what is unfinished at a spot that is locked; say what was done.
 
@@ -63,7 +77,7 @@ def recover(spot: Spot, why: str) -> str:
     try:
         return _recover(journal, why)
     except hooks.Gone as e:
-        release(journal)
+        lose(journal, e)
         return f"{e}: {_told(journal)} went with it, forgotten"
 
 

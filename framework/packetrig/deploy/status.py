@@ -100,6 +100,8 @@ def _compared(journal: Journal) -> Status:
         there = carry.standing(journal)
     except hooks.Gone as e:
         return told(State.GONE, reason=str(e))
+    except Error as e:
+        return told(State.BROKEN, reason=str(e))
     work = journal.work
     if work is not None:
         words = f"{work.kind}, {work.phase}, process {work.pid}"
@@ -123,10 +125,11 @@ def _holder(interface: hooks.Interface, hook: str) -> str:
 
 def _strangers(known: list[Status]) -> list[Status]:
     ours = {
-        (each.interface, number.id)
+        generation.id
         for each in known
-        if each.journal is not None
-        for number in each.journal.generations
+        if each.journal is not None and each.journal.is_of_this_boot
+        for generation in each.journal.generations
+        if generation.what == journals.OURS
     }
     found = []
     for _, name in sorted(socket.if_nameindex(), key=lambda pair: pair[1]):
@@ -137,7 +140,7 @@ def _strangers(known: list[Status]) -> list[Status]:
                 found += [
                     Status(name, hook, State.FOREIGN, number, reason=_holder(interface, hook))
                     for number in seen.programs
-                    if (name, number) not in ours
+                    if number not in ours
                 ]
         except hooks.Gone:
             continue  # it went while we asked
