@@ -102,6 +102,17 @@ def test_programs_on_both_ends_at_once_are_parked_side_by_side(wire, frame, load
         assert wire.right.send(frame(0)) == []
 
 
+@pytest.mark.slow
+def test_a_forked_child_leaves_the_parents_programs_alone(wire, frame, xdp):
+    with wire.right.attach(xdp):
+        child = os.fork()
+        if child == 0:
+            with Wire() as own, own.right.attach(xdp):
+                os._exit(own.send(frame(1)) != [])
+        assert os.waitpid(child, 0)[1] == 0
+        assert wire.send(frame(1)) == []
+
+
 def test_a_program_is_unloaded_when_its_object_is_closed_and_the_wire_is_finished(answers):
     with (
         answers.load(program="answer_xdp") as loaded,

@@ -69,7 +69,15 @@ def test_it(xdp):
     )
 
     result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(["*XDP.DROP = <Seen XDP.DROP by wire: ended nowhere>.verdict"])
+    result.stdout.fnmatch_lines(
+        [
+            "*XDP.DROP = <Seen XDP.DROP by wire: ended nowhere>.verdict",
+            "xdp: <Seen XDP.DROP by wire: ended nowhere>",
+            "  frame   *",
+            "  the test run agrees",
+            "  repeat  packetrig run *",
+        ]
+    )
 
 
 def test_what_an_engine_cannot_tell_is_a_skip_that_says_why(run: Run) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
@@ -30,10 +30,7 @@ untag = packetrig.fixture("progs/xdp_untag.bpf.c")
 EVERY = ("testrun", "live-frames", "wire", "wire:generic")
 TC_HOOKS = ("testrun", "wire", "wire:tcx-ingress")
 BAD, GOOD = "10.0.0.66", "10.0.0.1"
-# The object is renewed before each example, whatever hypothesis thinks of fixtures.
-FEW = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FEW = settings(max_examples=25, deadline=None)
 
 
 @packetrig.engines(*EVERY)

@@ -133,15 +133,25 @@ class Seen(Run):
     def __repr__(self) -> str:
         return f"<Seen {self._shown} by {self.engine}: ended {_where(self.ended)}>"
 
-    def explain(self) -> str:
-        """Tell what was seen, and what the test run says."""
-        rows = [f"{self.program.name}: {self!r}"]
+    @property
+    def notes(self) -> list[str]:
+        """Tell in lines what can be told of the frame, and whether the test run agrees."""
+        rows = []
+        if self[1] and self[1] != self.frame:
+            rows += [f"  changed {n}: {a!r} -> {b!r}" for n, (a, b) in self.changes.items()]
         if self.difference:
             rows.append(f"  engines differ: {self.difference}")
             rows += [f"    {known.name}: {known.text}" for known in self.difference.known]
         elif self.expected:
             rows.append("  the test run agrees")
-        return "\n".join([*rows, f"  repeat  {self.repeat}"])
+        else:
+            rows.append(f"  no test run beside it: {self.program.owner.state.obstacle}")
+        return rows
+
+    def explain(self) -> str:
+        """Tell what was seen, and what the test run says."""
+        head = f"{self.program.name}: {self!r}"
+        return "\n".join([head, *self.notes, f"  repeat  {self.repeat}"])
 
 
 def _where(ended: Ended) -> str:

@@ -89,6 +89,14 @@ class Parking:
         place.users += 1
         return place
 
+    def forget(self) -> None:
+        """Close a forked child's copies; the programs stay where the parent has parked them."""
+        self._lock = threading.Lock()
+        for place in self._places:
+            place.leave()
+            place.namespace.close()
+        self._places = []
+
     def clear(self) -> None:
         """Let go of every program that is on no wire."""
         with self._lock:
@@ -100,3 +108,4 @@ class Parking:
 
 # One for the process: what it spares is a wait between two wires that know nothing of each other.
 PARKING = Parking()
+os.register_at_fork(after_in_child=PARKING.forget)

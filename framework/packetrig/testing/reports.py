@@ -136,20 +136,28 @@ def _told(name: str, found: Object, program: Program, last: Run | Runs) -> Itera
             return
         last = last[-1]
     what = f" ({program.name})" if len(found.programs) > 1 else ""
-    yield f"{name}{what} answered {last.verdict!r} in its last run{of}"
+    is_seen = hasattr(last, "engine")  # on an interface: live.engines.Seen, which costs an import
+    if is_seen:
+        yield f"{name}{what}: {last!r}"
+    else:
+        yield f"{name}{what} answered {last.verdict!r} in its last run{of}"
     for line in told(program):
         yield f"  build   {line}"
     yield f"  frame   {explain.summary(last.frame)} ({len(last.frame)} bytes)"
-    for name, (before, after) in itertools.islice(last.changes.items(), _CHANGES_AT_MOST):
-        yield _cut(f"  changed {name}: {before!r} -> {after!r}")
-    if bad := last.bad_checksums:
-        yield f"  wrong   checksum {', '.join(bad)}"
+    yield from _rewritten(last) if not is_seen else getattr(last, "notes", ())
     yield f"  scapy   {explain.expression(last.frame)}"
     state = list(_state(found))
     # As a comment of the shell's, so that the line can be pasted whole.
     caution = "  # its maps begin empty" if any(line.startswith("  map") for line in state) else ""
     yield f"  repeat  {last.repeat}{caution}"
     yield from state
+
+
+def _rewritten(last: Run) -> Iterator[str]:
+    for name, (before, after) in itertools.islice(last.changes.items(), _CHANGES_AT_MOST):
+        yield _cut(f"  changed {name}: {before!r} -> {after!r}")
+    if bad := last.bad_checksums:
+        yield f"  wrong   checksum {', '.join(bad)}"
 
 
 def _state(found: Object) -> Iterator[str]:
