@@ -6,8 +6,10 @@ without kernel tests pays for the header line alone. What it does is in `packetr
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,11 +74,47 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Measure coverage when that is asked for."""
+    """Measure coverage when that is asked for, and add the findings that are to stay fixed."""
+    if _is_of_whole_folders(config):
+        config.args += [str(path) for path in _crash_files(config) if _is_kept(path)]
     if config.getoption("bpf_cov"):
         from packetrig.testing import covering
 
         config.pluginmanager.register(covering.Coverage(config), "packetrig-coverage")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Take a crash file for a test: one that is kept, or that is named."""
+    if file_path.suffix != ".toml" or file_path not in _crash_files(parent.config):
+        return None
+    if not _is_kept(file_path) and not parent.session.isinitpath(file_path):
+        return None
+    from packetrig.testing import kept
+
+    return kept.CrashFile.from_parent(parent, path=file_path)
+
+
+def _crash_files(config: pytest.Config) -> list[Path]:
+    return sorted((config.rootpath / "fixtures" / "crashes").glob("*/*.toml"))
+
+
+def _is_kept(path: Path) -> bool:
+    # Without a parser: a run without kept findings pays for a glob alone.
+    try:
+        return any(line.strip() == b"kept = true" for line in path.read_bytes().split(b"\n"))
+    except OSError:
+        return False
+
+
+def _is_of_whole_folders(config: pytest.Config) -> bool:
+    """Tell whether the session is of the project, or of folders right below its root.
+
+    Who names a test, a file or a part of the tests wants those.
+    """
+    root, here = config.rootpath, config.invocation_params.dir
+    places = [here / each for each in config.args]
+    whole = {root, *(each for each in root.iterdir() if each.is_dir())}
+    return bool(places) and all(Path(os.path.normpath(each)) in whole for each in places)
 
 
 @pytest.fixture
