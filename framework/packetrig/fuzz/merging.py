@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ..coverage import Profile, Share, measure
 from .corpus import Corpus
 from .engine import Limits
 from .events import Ended, Event, Found, NewEntry, Progress, Started, StopReason, Unrepeated
@@ -20,9 +21,11 @@ from .hands import Tally
 class Merged:
     """Hold what the workers of one campaign have done together."""
 
-    def __init__(self, corpus: Corpus, seed: int) -> None:
+    def __init__(self, corpus: Corpus, seed: int, profile: Profile | None = None) -> None:
         self.corpus = corpus
         self.seed = seed
+        self._profile = profile
+        self._measured: tuple[int, Share] | None = None
         self.started: Started | None = None
         self.findings: dict[str, Found] = {}
         self._tallies: dict[str, Tally] = {}
@@ -87,6 +90,22 @@ class Merged:
         """Return how many counters any worker has reached."""
         return len(self._covered)
 
+    @property
+    def branches(self) -> Share:
+        """Count the sides of branches that any worker took, of those that can be taken."""
+        if self._profile is None:
+            return Share(self.covered, self.started.of_branches if self.started else 0)
+        # A worker that takes another side tells of an entry.
+        if self._measured is None or self._measured[0] != len(self.corpus):
+            found = measure(self._profile, [self.totals]).branches
+            self._measured = len(self.corpus), found
+        return self._measured[1]
+
+    @property
+    def totals(self) -> bytes:
+        """Return the counters of all workers, added up."""
+        return _sum([tally.totals for tally in self._tallies.values() if tally.totals])
+
     def stop(self, limits: Limits) -> StopReason | None:
         """Say why the campaign is to end, if it is."""
         if limits.runs is not None and self.runs >= limits.runs:
@@ -95,8 +114,10 @@ class Merged:
             return StopReason.TIME
         if limits.findings is not None and len(self.findings) >= limits.findings:
             return StopReason.ENOUGH
-        if limits.until_covered and self.started and self.covered == self.started.of_branches:
-            return StopReason.COVERED
+        if limits.until_covered and self.started:
+            branches = self.branches
+            if branches.covered and branches.covered == branches.total:
+                return StopReason.COVERED
         return None
 
     def progress(self) -> Progress:
@@ -106,8 +127,7 @@ class Merged:
             self.runs,
             seconds,
             self.runs / seconds if seconds else 0.0,
-            self.covered,
-            self.started.of_branches if self.started else 0,
+            *self.branches,
             len(self.corpus),
             len(self.findings),
             time.monotonic() - self._newest,
@@ -124,12 +144,11 @@ class Merged:
             self.runs,
             self.seconds,
             dict(shares),
-            self.covered,
-            self.started.of_branches if self.started else 0,
+            *self.branches,
             len(self.corpus),
             len(self.findings),
             self.refused,
-            _sum([tally.totals for tally in self._tallies.values() if tally.totals]),
+            self.totals,
         )
 
 
