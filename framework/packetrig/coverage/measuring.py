@@ -282,7 +282,7 @@ def _tally(
 ) -> None:
     pieces: dict[str, list[_lines.Piece]] = {}
     for mapped, first in _mapping(profile):
-        for path, line, guarded in _guards(mapped, wanted):
+        for path, line, guarded in _guards(mapped, wanted, counters, first):
             tally = tallies.setdefault(path, _Tally())
             tally.guarded.setdefault(line, set()).update(guarded)
         head = mapped.regions[0] if mapped.regions else None
@@ -322,19 +322,25 @@ def _is_unwritten(branch: Region) -> bool:
 
 
 def _guards(
-    mapped: Mapped, wanted: Callable[[str], bool]
+    mapped: Mapped, wanted: Callable[[str], bool], counters: list[int], first: int
 ) -> Iterator[tuple[str, int, Iterable[int]]]:
-    """Find what the marked branches of a function lead to: code that is counted as one side is."""
-    for branch in mapped.regions:
-        path = mapped.files[branch.file]
-        if branch.kind is not RegionKind.BRANCH or not wanted(path):
+    """Find what the marked branches of a function lead to: code that is counted as one side is.
+
+    It is the side that was never taken; of a line that never ran, what it guards when true.
+    """
+    marks = [marks_of(path) if wanted(path) else {} for path in mapped.files]
+    for branch in mapped.regions if any(marks) else ():
+        if branch.kind is not RegionKind.BRANCH or branch.line not in marks[branch.file]:
             continue
-        if branch.line not in marks_of(path):
-            continue
+        both = (branch.count, branch.otherwise)
+        taken = [_evaluate(side, counters, first) for side in both]
+        never = [side for side, count in zip(both, taken, strict=True) if side and not count]
+        sides = never if any(taken) else never[:1]
         for region in mapped.regions:
-            is_side = region.count and region.count in (branch.count, branch.otherwise)
-            if is_side and region.kind is RegionKind.CODE and region.file == branch.file:
-                yield path, branch.line, range(region.line, region.end_line + 1)
+            is_code = region.kind is RegionKind.CODE and region.file == branch.file
+            if is_code and region.count in sides:
+                guarded = range(region.line, region.end_line + 1)
+                yield mapped.files[branch.file], branch.line, guarded
 
 
 def _evaluate(sum_: Sum, counters: list[int], first: int) -> int:
