@@ -158,6 +158,16 @@ def test_where_the_state_cannot_be_put_back_the_verdict_is_only_told_if_it_is_th
         _ = dropped.verdict
 
 
+def test_a_frame_that_only_an_interface_takes_is_seen_without_a_test_run(tc):
+    short = bytes(12) + b"\x08\x00" + bytes([TC.SHOT]) + bytes(9)
+    with Bench("wire") as bench:
+        seen = bench.run(tc.program, short)
+
+    assert (seen.ended, seen.expected) == (Ended.NOWHERE, None)
+    with pytest.raises(CannotTell, match=r"one of TC.SHOT, TC.STOLEN.*takes no less than 34"):
+        _ = seen.verdict
+
+
 @pytest.mark.parametrize("name", ["dream", "live-frames:native", "wire:offload"])
 def test_an_engine_that_there_is_not_is_told_those_that_there_are(name):
     with pytest.raises(Error, match="there are: "):

@@ -72,14 +72,16 @@ class Seen(Run):
     """Be a Run that was observed: the verdict by where the frame ended, the data where it did.
 
     `engine` names the engine, `ended` and `trip` tell where the frame ended, `verdicts` are all
-    that end so. `expected` is the test run of the same frame (None where the object's state cannot
-    be put back), `difference` what it says otherwise, or None.
+    that end so. `expected` is the test run of the same frame; None where the object's state cannot
+    be put back, or the test run does not take the frame: `why_alone` says which. `difference` is
+    what it says otherwise, or None.
     """
 
     engine: str
     trip: Trip
     verdicts: tuple[Any, ...]
     expected: Run | None
+    why_alone: str
     difference: Difference | None
     _shown: str
 
@@ -99,8 +101,7 @@ class Seen(Run):
             names = ", ".join(map(str, self.verdicts))
             raise CannotTell(
                 f"telling verdicts that end {_where(self.ended)} apart on the engine {self.engine}",
-                f"it was one of {names}, and the state of {self.program.owner.spec.name} cannot be "
-                f"put back to ask the test run: {self.program.owner.state.obstacle}",
+                f"it was one of {names}, and the test run cannot be asked: {self.why_alone}",
             )
         return self[0]
 
@@ -145,7 +146,7 @@ class Seen(Run):
         elif self.expected:
             rows.append("  the test run agrees")
         else:
-            rows.append(f"  no test run beside it: {self.program.owner.state.obstacle}")
+            rows.append(f"  no test run beside it: {self.why_alone}")
         return rows
 
     def explain(self) -> str:
@@ -234,15 +235,13 @@ class Bench:
             possible = (XDP.TX,)
         heard = trip.passed or trip.returned or next(iter(trip.elsewhere.values()), ())
         data = heard[0] if heard else b""
-        expected = None
-        if before is not None:
-            again = Again(program, Run(None, data, trip.frame, 0, program, b"", b""), before, {})
-            expected = again(trip.frame)
+        expected, why = _asked(program, trip.frame, before)
         verdict: Any = possible[0] if len(possible) == 1 or expected else None
         if expected is not None and _agrees(expected, trip, mode):
             verdict = expected.verdict
         seen = Seen(verdict, data, trip.frame, 0, program, b"", b"")
         seen.engine, seen.trip, seen.verdicts, seen.expected = self.name, trip, possible, expected
+        seen.why_alone = why
         seen._shown = " or ".join(map(repr, possible)) if verdict is None else repr(verdict)
         seen.difference = self._difference(seen, mode)
         program.last = seen
@@ -261,6 +260,17 @@ class Bench:
             what = f"ended {_where(seen.ended)} too, with other bytes ({len(seen[1])})"
         occasion = Occasion(seen.program, mode, seen.frame, expected.verdict, seen.ended)
         return Difference(self.name, told, what, seen.frame, reasons(occasion))
+
+
+def _asked(program: Program, frame: bytes, before: Moment | None) -> tuple[Run | None, str]:
+    # The test run of the frame from the state before it; or why there is none.
+    if before is None:
+        return None, program.owner.state.obstacle
+    stand_in = Run(None, frame, frame, 0, program, b"", b"")
+    try:
+        return Again(program, stand_in, before, {})(frame), ""
+    except InputRefused as e:
+        return None, str(e)
 
 
 def _agrees(expected: Run, trip: Trip, mode: Mode | None) -> bool:

@@ -17,7 +17,7 @@ _CLOCKS = {5, 7, 118, 125, 160, 208}  # ktime_get_*_ns, get_prandom_u32, jiffies
 _PULL_DATA = 39
 _SKB_PKT_TYPE, _SKB_INGRESS, _SKB_IFINDEX, _SKB_DATA = 4, 36, 40, 76
 _XDP_INGRESS, _XDP_QUEUE = 12, 16
-_LOADS = (0x61, 0x69, 0x71)  # BPF_LDX of a word, a half, a byte
+_LOAD = 0x61  # BPF_LDX of a word, as these fields are
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Occasion:
         opened = self.program.owner.loaded.opened
         code = next(p.code() for p in opened.programs() if p.name == self.program.name)
         return any(
-            code[at] in _LOADS and int.from_bytes(code[at + 2 : at + 4], "little") in offsets
+            code[at] == _LOAD and int.from_bytes(code[at + 2 : at + 4], "little") in offsets
             for at in range(0, len(code), 8)
         )
 
