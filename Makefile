@@ -49,6 +49,9 @@ finds: setup ## Prove that each known fault is found, and that no right program 
 campaigns: setup ## What campaigns reach in a minute for each program, and how soon they find each fault
 	@$(BIN)/python -m tests.finds.campaigns $(ARGS)
 
+kills: setup ## Kill attach, watch and detach a hundred times under traffic; a frame that got through fails it
+	@$(BIN)/python -m tests.deploy.kills $(ARGS)
+
 bench: setup ## Measure the promised figures: a table of targets and what was measured
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 

@@ -92,6 +92,7 @@ def child(message: dict[str, Any], fds: list[int]) -> NoReturn:
             os.dup2(fd, number)
             os.close(fd)
         os.environ.update(message["environment"])
+        os.chdir(message.get("folder", "/"))
         if "count" in message:
             sys.setprofile(lambda *_: steps.append(1))
         if "kill" in message:

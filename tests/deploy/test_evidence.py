@@ -81,7 +81,8 @@ def test_evidence_that_holds_attaches_and_is_recorded(
     written = json.loads((gated / "evidence.json").read_text())
     assert recorded["digest"] == written["digest"]
     assert recorded["policy"] == written["policy"]["sha256"]
-    assert str(gated / "evidence.json") in said
+    assert "  evidence.json  nothing" in said
+    assert recorded["path"] == str(gated / "evidence.json")
 
 
 @pytest.mark.parametrize(

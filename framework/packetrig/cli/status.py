@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -72,7 +73,7 @@ def _permit(top: deploy.Generation | None) -> str:
     if top.forced:
         return f"forced: {top.forced}"
     signed = ", signed" if top.evidence.get("signed") else ""
-    return f"{top.evidence.get('path')}{signed}"
+    return f"{Path(str(top.evidence.get('path'))).name}{signed}"
 
 
 def _way_back(each: deploy.Status) -> str:
