@@ -9,6 +9,8 @@ import sys
 import packetrig
 from packetrig.fuzz.processes import Line, Process
 
+DIES = "PACKETRIG_TESTS_DIES"
+
 
 def echo(line: Line) -> None:
     """Send everything back."""
@@ -53,3 +55,15 @@ def it_breaks(before: bytes, run: object) -> bool:
 def no_frame_has_an_even_length(before: bytes, run: object) -> bool:
     """Be wrong about most frames."""
     return len(before) % 2 == 1
+
+
+_seen = 0
+
+
+@packetrig.check
+def one_worker_dies(before: bytes, run: object) -> None:
+    """End the worker that was told to die, in the middle of what it does."""
+    global _seen  # noqa: PLW0603  # the worker's own count
+    _seen += 1
+    if _seen == 700 and os.environ.get(DIES):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -42,7 +42,9 @@ class Scheduler:
 
     def kill(self, worker: str) -> None:
         """End a worker by SIGKILL."""
-        self.workers[worker].kill()
+        process = self.workers.pop(worker)
+        process.kill()
+        process.wait()
 
 
 @contextmanager

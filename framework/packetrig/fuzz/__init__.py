@@ -5,7 +5,7 @@ campaigns.py   the way in: one process, several, or a cluster
 engine.py      the campaign: story after story, judged, told as events
 workers.py     several processes: processes.py holds them, hands.py is what each does, merging.py
                makes one campaign of theirs; travel.py: checks and objects on their way
-cluster.py     the workers of a dask scheduler; slices.py is what each does
+fleet.py       the workers of a dask scheduler: cluster.py holds them, slices.py is what each does
 events.py      what it tells
 loop.py        the loop in C (_bpf/fuzz.c), and its stories as Python sees them
 judging.py     every check on every run of a story

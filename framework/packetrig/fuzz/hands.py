@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -46,16 +46,23 @@ class Hand:
         for frame in order.frames:
             corpus.add(frame)
         with ExitStack() as stack:
-            target = stack.enter_context(order.recipe.open())
+            self._target = stack.enter_context(order.recipe.open())
             self._campaign = Campaign(
-                target, seed=order.seed, seeds=order.seeds, corpus=corpus, is_full=order.is_full
+                self._target,
+                seed=order.seed,
+                seeds=order.seeds,
+                corpus=corpus,
+                is_full=order.is_full,
             )
-            stack.enter_context(target.object.state.on_one_cpu())
             self._stack = stack.pop_all()
 
     def started(self) -> Started:
         """Tell what is judged, and by what."""
         return self._campaign.started()
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """Hold the calling thread on one processor, for the length of a with block."""
+        return self._target.object.state.on_one_cpu()
 
     def feed(self, frames: Iterable[bytes]) -> None:
         """Give frames that others found."""

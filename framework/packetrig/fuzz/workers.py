@@ -56,7 +56,7 @@ def work(line: Line) -> None:
     """Work for a campaign, in a process of its own."""
     try:
         order, runs = travel.unpack(line.receive())
-        with Hand(order) as hand:
+        with Hand(order) as hand, hand.at_work():
             line.send(hand.started())
             _work(hand, line, runs)
     except Error as e:
@@ -126,7 +126,9 @@ class Crew:
         self._seeds = None if seeds is None else tuple(seeds)
         self._corpus = Corpus() if corpus is None else corpus
         self._corpus.load()
-        self._merged = Merged(self._corpus, seed)
+        self._merged = Merged(
+            self._corpus, seed, recipe.counting.profile if recipe.counting else None
+        )
         self._workers = [_Worker(*each, None) for each in enumerate(processes.cores(count))]
         self._told = time.monotonic()
         self._is_ending = False

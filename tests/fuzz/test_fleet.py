@@ -1,0 +1,148 @@
+"""Campaigns on a dask cluster: a real scheduler and real workers, one of which is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from packetrig.errors import Error
+from packetrig.fuzz import campaign, slices
+from packetrig.fuzz.corpus import Corpus
+from packetrig.fuzz.engine import Limits
+from packetrig.fuzz.events import (
+    Ended,
+    Event,
+    Found,
+    NewEntry,
+    Progress,
+    Started,
+    StopReason,
+    WorkerJoined,
+    WorkerLeftOut,
+    WorkerLost,
+)
+from packetrig.fuzz.fleet import Fleet
+from packetrig.fuzz.hands import Order
+from packetrig.fuzz.slices import Slice
+from packetrig.fuzz.target import Recipe
+
+from . import at_work
+from .schedulers import Scheduler, scheduler
+
+ROOT = Path(__file__).parents[2]
+HTTP = ROOT / "progs" / "xdp_http.bpf.c"
+DIES = f"import os\nos.environ['{at_work.DIES}'] = '1'\n"
+WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-bpf,-sys_admin,-net_admin", "--inh-caps=-all")
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Scheduler]:
+    with scheduler() as started:
+        yield started
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_in_its_slice_costs_no_run_no_entry_and_no_finding(
+    running: Scheduler, tmp_path: Path
+) -> None:
+    lasting, dying = running.add(), running.add(preload=DIES)
+    without_rights = running.add(before=WITHOUT_RIGHTS)
+    recipe = Recipe.of(HTTP, checks=(at_work.one_worker_dies, at_work.no_frame_has_an_even_length))
+
+    events = list(
+        Fleet(recipe, running.address, corpus=Corpus(tmp_path)).events(Limits(runs=20_001))
+    )
+
+    ended = events[-1]
+    assert isinstance(ended, Ended)
+    assert (ended.reason, ended.runs) == (StopReason.RUNS, 20_001)
+    assert set(ended.shares.values()) == {20_001 - ended.refused}
+    assert {each.worker for each in events if isinstance(each, WorkerJoined)} == {lasting, dying}
+    left_out = [each for each in events if isinstance(each, WorkerLeftOut)]
+    assert [each.worker for each in left_out] == [without_rights]
+    assert "this process lacks CAP_" in left_out[0].why
+    assert [each for each in events if isinstance(each, WorkerLost)] == [
+        WorkerLost(dying, "it left the scheduler", True)
+    ]
+    entries = [each.frame for each in events if isinstance(each, NewEntry)]
+    assert sorted(entries) == sorted(Corpus(tmp_path).load())
+    assert len(entries) == ended.corpus > 20
+    found = [each for each in events if isinstance(each, Found)]
+    assert [each.check for each in found] == ["no_frame_has_an_even_length"]
+    assert found[0].finding is not None
+    assert found[0].finding.made.source == "progs/xdp_http.bpf.c"
+    running.workers.pop(dying)
+    running.kill(lasting)
+    running.kill(without_rights)
+
+
+@pytest.mark.slow
+def test_a_worker_that_joins_gets_work(running: Scheduler) -> None:
+    first = running.add()
+    events: list[Event] = []
+    runs = 0  # when the first worker was gone
+
+    for event in Fleet(Recipe.of(HTTP), running.address).events(Limits(seconds=600)):
+        events.append(event)
+        if isinstance(event, Started):
+            second = running.add()
+            running.kill(first)
+        elif isinstance(event, Progress):
+            if runs and event.runs > runs:
+                break
+            is_lost = any(isinstance(each, WorkerLost) for each in events)
+            runs = event.runs if is_lost and not runs else runs
+
+    assert [each.worker for each in events if isinstance(each, WorkerJoined)] == [first, second]
+    assert [each.worker for each in events if isinstance(each, WorkerLost)] == [first]
+    running.kill(second)
+
+
+@pytest.mark.slow
+def test_a_cluster_of_which_nobody_can_take_part_is_an_error_that_says_why(
+    running: Scheduler,
+) -> None:
+    worker = running.add(before=WITHOUT_RIGHTS)
+
+    with pytest.raises(Error) as told:
+        list(Fleet(Recipe.of(HTTP), running.address, patience=1.0).events(Limits(runs=1)))
+
+    assert str(told.value).startswith(
+        f"no worker of the dask scheduler at {running.address} can take part ({worker}: loading "
+    )
+    running.kill(worker)
+
+
+def test_a_campaign_has_workers_of_one_kind() -> None:
+    with pytest.raises(Error, match="workers= are processes of this machine"):
+        list(campaign(HTTP, workers=2, scheduler="tcp://127.0.0.1:1"))
+
+
+def test_a_slice_goes_on_where_the_one_before_ended() -> None:
+    order = Order(Recipe.of(HTTP), 1)
+
+    first = slices.work(Slice("one", order, runs=100))
+    second = slices.work(Slice("one", runs=50, frames=(bytes(64),)))
+    last = slices.work(Slice("one", seconds=0.0, is_last=True))
+    after = slices.work(Slice("one", runs=50))
+
+    assert first.started is not None and second.started is None
+    assert [each.tally.runs for each in (first, second, last) if each.tally] == [100, 150, 150]
+    assert after.is_new and not slices._sessions
+
+
+def test_a_worker_that_cannot_load_the_program_says_why() -> None:
+    plain = Recipe.of(HTTP)
+    order = Order(Recipe(plain.plain, program="nobody"), 1)
+
+    assert "no program named 'nobody'" in slices.work(Slice("two", order)).cannot
+    assert not slices._sessions
+
+
+def test_a_check_that_breaks_is_told_and_gives_the_programs_back() -> None:
+    order = Order(Recipe.of(HTTP, checks=(at_work.it_breaks,)), 1)
+
+    assert "check it_breaks itself failed" in slices.work(Slice("three", order, runs=10)).broken
+    assert not slices._sessions
