@@ -56,4 +56,31 @@ int drops_bare_frames(struct __sk_buff *skb)
 	return skb->vlan_present ? TC_ACT_OK : TC_ACT_SHOT;
 }
 
+/* In a test run, a frame to any address but that of the loopback is another host's. */
+SEC("tc")
+int drops_for_others(struct __sk_buff *skb)
+{
+	return skb->pkt_type == 3 ? TC_ACT_SHOT : TC_ACT_OK; /* PACKET_OTHERHOST */
+}
+
+/* A test run is on the loopback. */
+SEC("tc")
+int drops_on_loopback(struct __sk_buff *skb)
+{
+	return skb->ifindex == 1 ? TC_ACT_SHOT : TC_ACT_OK;
+}
+
+SEC("xdp")
+int xdp_drops_on_loopback(struct xdp_md *ctx)
+{
+	return ctx->ingress_ifindex == 1 ? XDP_DROP : XDP_PASS;
+}
+
+/* A test run's skb is linear. */
+SEC("tc")
+int drops_in_pieces(struct __sk_buff *skb)
+{
+	return skb->data_end - skb->data < skb->len ? TC_ACT_SHOT : TC_ACT_OK;
+}
+
 char LICENSE[] SEC("license") = "GPL";

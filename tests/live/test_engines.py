@@ -124,6 +124,34 @@ def test_a_difference_is_named_with_what_the_hook_does_otherwise(load, frame):
     assert "stands beside the frame" in seen.explain()
 
 
+@pytest.mark.parametrize(
+    ("program", "engine", "name"),
+    [
+        ("drops_for_others", "wire", "pkt_type"),
+        ("drops_on_loopback", "wire:tcx-ingress", "interface"),
+        ("drops_on_loopback", "wire:tc-egress", "interface"),
+        ("xdp_drops_on_loopback", "wire", "interface"),
+        ("xdp_drops_on_loopback", "wire:generic", "interface"),
+        ("xdp_drops_on_loopback", "live-frames", "interface"),
+    ],
+)
+def test_what_an_interface_does_otherwise_is_named(load, frame, program, engine, name):
+    with Bench(engine) as bench:
+        seen = bench.run(load(program).program, frame(0))
+
+    assert seen.expected.verdict.name in ("SHOT", "DROP")
+    assert seen.ended is Ended.STACK
+    assert name in [known.name for known in seen.difference.known]
+
+
+def test_a_large_frame_comes_in_pieces_where_a_test_run_has_none(load, frame):
+    program = load("drops_in_pieces")
+    with Wire(mtu=9000) as wide, wide.right.attach(program, mode="tc-ingress"):
+        assert wide.send(frame(0, size=3000)) != []
+        assert wide.send(frame(0, size=6000)).ended is Ended.NOWHERE
+    assert program.run(frame(0, size=3000)).verdict is TC.OK
+
+
 def test_a_redirect_is_told_by_the_port_where_the_frame_was_heard():
     with (
         packetrig.build(REDIRECTS).load(program="redirect_xdp") as loaded,
