@@ -26,6 +26,20 @@ int answer_xdp(struct xdp_md *ctx)
 	return at[ANSWER];
 }
 
+/* As answer_xdp, for frames that are longer than a page. */
+SEC("xdp.frags")
+int answer_frags(struct xdp_md *ctx)
+{
+	unsigned char *at = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+
+	if ((void *)(at + STAMP + 1) > end)
+		return XDP_PASS;
+	if (at[STAMP])
+		at[0] = at[STAMP];
+	return at[ANSWER];
+}
+
 SEC("tc")
 int answer_tc(struct __sk_buff *skb)
 {

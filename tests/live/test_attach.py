@@ -87,6 +87,15 @@ def test_a_program_that_is_attached_without_with_is_named(wire, frame, xdp):
     wire.right.forgotten.clear()
 
 
+def test_one_attach_is_for_one_block_at_a_time(wire, frame, xdp):
+    attachment = wire.right.attach(xdp)
+    with attachment, pytest.raises(Error, match="in its with block already"):
+        attachment.__enter__()
+    with attachment:
+        assert wire.send(frame(1)) == []
+    assert wire.send(frame(1)) == [frame(1)]
+
+
 def test_a_program_stays_attached_until_its_block_ends(wire, frame, xdp):
     wire.right.attach(xdp).__enter__()
     assert wire.send(frame(1)) == []

@@ -239,6 +239,21 @@ def test_a_process_that_still_runs_inside_is_named(wire):
     assert wire.leftovers() == []
 
 
+@pytest.mark.parametrize("mode", XDP_MODES)
+def test_frames_in_pieces_go_through_a_program_that_takes_them(frame, load, mode):
+    with Wire(mtu=9000) as wide, wide.right.attach(load("answer_frags"), mode=mode):
+        sent = frame(XDP.PASS, stamp=6, size=9014)
+        assert wide.send(sent) == [b"\x06" + sent[1:]]
+        assert wide.send(frame(XDP.DROP, size=9014)).ended is Ended.NOWHERE
+        assert wide.send(frame(XDP.TX, size=9014)).returned == (frame(XDP.TX, size=9014),)
+
+
+def test_of_many_frames_each_says_where_it_ended(wire, frame, xdp):
+    with wire.right.attach(xdp):
+        sent = wire.send_many(frame(verdict) for verdict in (XDP.PASS, XDP.DROP, XDP.TX))
+    assert [each.ended for each in sent] == [Ended.STACK, Ended.NOWHERE, Ended.BACK]
+
+
 def test_two_wires_do_not_hear_each_other(frame):
     with Wire() as one, Wire() as other:
         assert one.send(frame(1)) == [frame(1)]

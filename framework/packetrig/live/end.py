@@ -39,6 +39,8 @@ class Attachment:
     def __enter__(self) -> Attached:
         self._was_entered = True
         self._end.check_open()
+        if self._stack is not None:
+            raise Error(f"{self._end.name}: this attach() is in its with block already")
         with ExitStack() as stack:
             what = stack.enter_context(attached(self._end.place, self._source, self.mode))
             self._stack = stack.pop_all()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import threading
 from collections.abc import Callable, Iterable
 
 from .parking import PARKING
@@ -20,6 +21,7 @@ _MOST = 64  # closings under way; whoever closes wires faster than the kernel do
 # The one list of what is under way, each held until it is done: they belong to the process, not to
 # the wire that is gone.
 _under_way: list[_thread.LockType] = []
+_lock = threading.Lock()
 
 
 def later(closers: Iterable[Callable[[], object]]) -> None:
@@ -29,10 +31,11 @@ def later(closers: Iterable[Callable[[], object]]) -> None:
         done = _thread.allocate_lock()
         done.acquire()
         _thread.start_new_thread(_close, (closer, done))
-        _under_way.append(done)
-    _under_way[:] = [done for done in _under_way if done.locked()]
-    while len(_under_way) > _MOST:
-        _under_way.pop(0).acquire()
+        with _lock:
+            _under_way.append(done)
+    with _lock:
+        _under_way[:] = [done for done in _under_way if done.locked()]
+    _join(_MOST)
 
 
 def _close(closer: Callable[[], object], done: _thread.LockType) -> None:
@@ -51,9 +54,13 @@ def finish() -> None:
     PARKING.clear()
 
 
-def _join() -> None:
-    while _under_way:
-        _under_way.pop(0).acquire()
+def _join(most: int = 0) -> None:
+    while True:
+        with _lock:
+            if len(_under_way) <= most:
+                return
+            first = _under_way.pop(0)
+        first.acquire()
 
 
 os.register_at_fork(before=_join)

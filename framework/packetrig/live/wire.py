@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
@@ -153,6 +153,10 @@ class Wire:
                 the wire is closed.
         """
         return Sent(self.trace(packet))
+
+    def send_many(self, packets: Iterable[Any]) -> list[Sent]:
+        """Send from the left, one after the other, and say of each frame where it ended."""
+        return [self.send(packet) for packet in packets]
 
     def trace(self, packet: Any) -> Trip:
         """Send from the left and tell where the frame ended."""
