@@ -12,7 +12,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gate test test-fast pytest captures finds campaigns bench lint format docs-check lock clean distclean
+.PHONY: help setup gate test test-fast pytest captures finds kills campaigns bench lint format docs-check lock clean distclean
 
 help: ## List the targets
 	@echo 'packetrig: a test-first rig for XDP and TC programs'

@@ -61,8 +61,8 @@ class Running:
     def end(self) -> Ended:
         """Wait until it has ended."""
         code = self._rig.ask({"wait": self.pid})
-        with self.out, self.err:
-            return Ended(code, self.out.read(), self.err.read())
+        with contextlib.closing(self.out), self.err:
+            return Ended(code, "" if self.out.closed else self.out.read(), self.err.read())
 
 
 class Rig:

@@ -97,6 +97,8 @@ def child(message: dict[str, Any], fds: list[int]) -> NoReturn:
             sys.setprofile(lambda *_: steps.append(1))
         if "kill" in message:
             sys.setprofile(killer(message["kill"], message["at"], message["then"]))
+        if "uid" in message:
+            os.setuid(message["uid"])
         code = main(message["words"])
         sys.setprofile(None)
         if steps:

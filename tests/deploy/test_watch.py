@@ -251,3 +251,29 @@ def test_the_first_program_of_all_goes_when_it_does_not_hold(machine: Rig, attac
     assert "nothing stands there again, as before" in ended.err
     assert machine.status() == []
     assert machine.pins() == []
+
+
+def test_a_reader_of_the_output_that_goes_away_brings_the_old_program_back(
+    machine: Rig, attach: Attach, path: Path
+) -> None:
+    attach("old_xdp")
+    common = ("--iface", "right", "--force", "a test", "--program", "new_xdp", "--for", "10m")
+    running = machine.start("attach", path, *common)
+    running.line("note: ")
+    running.out.close()  # before the line that says that it is attached, or just after
+
+    running.send(signal.SIGTERM)
+    running.end()
+
+    assert top(machine) == ("attached", "old_xdp")
+
+
+def test_who_may_not_read_the_journals_is_told(machine: Rig, attach: Attach) -> None:
+    attach("old_xdp")
+    for folder in (machine.state, machine.state / "attached"):
+        folder.chmod(0o700)
+
+    ended = machine("status", uid=65534)
+
+    assert ended.code == 2
+    assert "run it as root" in ended.err

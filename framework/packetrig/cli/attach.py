@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -160,31 +161,46 @@ def _permit(
 
 def _run(request: deploy.Request, as_json: bool) -> int:
     told: dict[str, object] = {"format": 1}
-    for event in deploy.attach(request):
-        if isinstance(event, deploy.Checked):
-            told["findings"] = [
-                {"what": f.what, "answer": f.answer.value, "reason": f.reason}
-                for f in event.findings
-            ]
-            notes = [f for f in event.findings if f.answer is not deploy.Answer.OK]
-            for finding in notes if not as_json else []:
-                console.say(f"{finding.answer.value}: {finding.reason}")
-        elif isinstance(event, deploy.Attached):
-            told |= {"interface": event.spot.interface, "hook": event.spot.hook}
-            told |= {"program": event.program.program, "id": event.program.id}
-            told |= {"before": event.before.told}
-            if not as_json:
-                watched = f", watched for {event.seconds:g} s" if event.seconds else ""
-                console.say(
-                    f"{event.spot.name}: {event.program.told} is attached{watched}; before: "
-                    f"{event.before.told}",
-                    at_once=True,
-                )
-        elif not as_json:
-            console.say(f"{event.spot.name}: {event.program.told} stays")
+    # Closed at once when there is nobody to tell any more: that takes the program off again.
+    with contextlib.closing(deploy.attach(request)) as events:
+        for event in events:
+            told |= _document(event)
+            for line in [] if as_json else _lines(event):
+                console.say(line, at_once=True)
     if as_json:
         console.document(told)
     return Exit.HELD
+
+
+def _lines(event: deploy.Event) -> Iterator[str]:
+    if isinstance(event, deploy.Checked):
+        for finding in event.findings:
+            if finding.answer is not deploy.Answer.OK:
+                yield f"{finding.answer.value}: {finding.reason}"
+        return
+    where = f"{event.spot.name}: {event.program.told}"
+    if isinstance(event, deploy.Settled):
+        yield f"{where} stays"
+        return
+    watched = f", watched for {event.seconds:g} s" if event.seconds else ""
+    yield f"{where} is attached{watched}; before: {event.before.told}"
+
+
+def _document(event: deploy.Event) -> dict[str, object]:
+    if isinstance(event, deploy.Checked):
+        found = [
+            {"what": f.what, "answer": f.answer.value, "reason": f.reason} for f in event.findings
+        ]
+        return {"findings": found}
+    if isinstance(event, deploy.Settled):
+        return {}
+    return {
+        "interface": event.spot.interface,
+        "hook": event.spot.hook,
+        "program": event.program.program,
+        "id": event.program.id,
+        "before": event.before.told,
+    }
 
 
 def _recover(iface: str | None, as_json: bool) -> int:

@@ -165,7 +165,7 @@ def _mounted(kind: str) -> list[str]:
 def _bpffs() -> Feature:
     if found := _mounted("bpf"):
         return Feature("bpffs", Answer.YES, found[0])
-    advice = "mount -t bpf bpf /sys/fs/bpf; only pinning needs it, tests do not pin"
+    advice = "mount -t bpf bpf /sys/fs/bpf; packetrig attach pins there, tests do not"
     return Feature("bpffs", Answer.NO, "not mounted", advice)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import os
 import pwd
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class Settled:
 Event = Checked | Attached | Settled
 
 
-def attach(request: Request) -> Iterator[Event]:
+def attach(request: Request) -> Generator[Event, None, None]:
     """Attach a program, watch it, and put back what was there when it does not hold.
 
     Raises:
