@@ -98,7 +98,9 @@ def _of_code(spec: Spec) -> Iterator[Word]:
         if section.flags & _EXECUTABLE:
             values |= dict.fromkeys(_compared(code))
     for value in values:
-        yield from (Word(each) for each in _spelled(value))
+        for each in _spelled(value):
+            # Two bytes are most fields that are compared: ports, types, tags.
+            yield Word(each, Kind.NUMBER if len(each) == 2 else Kind.ANY)
 
 
 def _compared(code: bytes) -> Iterator[int]:

@@ -104,6 +104,9 @@ class Campaign:
             longest=max(map(len, frames), default=0),
         )
         found = words_of(target.recipe.plain, target.plain, words)
+        if target.recipe.against is not None and target.other is not None:
+            others = words_of(target.recipe.against, target.other, words)
+            found = tuple(dict.fromkeys((*found, *others)))
         self._words = len(found)
         self.loop.use(found)
         self.loop.feed(frames)

@@ -83,7 +83,10 @@ def _flows(group: Words, words: Words) -> Iterator[bytes]:
             yield question.frame(*asked, source=mac)
             yield answer.frame(*answered, source=mac)
     for address, port, kind in product(addresses, ports, kinds):
-        yield _error(kind, craft.V6 if len(address) == 16 else craft.V4, address, port)
+        standard = craft.V6 if len(address) == 16 else craft.V4
+        yield _error(kind, standard, address, port)
+        if kind == "udp" and not standard.is_v6:
+            yield from _unsummed(standard, address, port)
 
 
 def _error(kind: str, standard: craft.Network, address: bytes, port: int) -> bytes:
@@ -94,6 +97,13 @@ def _error(kind: str, standard: craft.Network, address: bytes, port: int) -> byt
     number, code = (2, 0) if standard.is_v6 else (3, 4)
     told = craft.icmp(lost, question, kind=number, code=code, rest=b"\0\0\x05\0")
     return question.frame(told, craft.ICMPV6 if standard.is_v6 else craft.ICMP)
+
+
+def _unsummed(standard: craft.Network, address: bytes, port: int) -> Iterator[bytes]:
+    """Build datagrams without a checksum, which IPv4 allows: zero says so."""
+    for net in (replace(standard, destination=address), replace(standard, source=address)):
+        told = craft.udp(b"", net, source_port=port, destination_port=port, checksum=0)
+        yield net.frame(told, craft.UDP)
 
 
 def _transport(

@@ -70,7 +70,8 @@ def _read(leaf: Any) -> Iterator[tuple[str, Any]]:
 def _leaves(part: Any, *, depth: int = 0) -> Iterator[Any]:
     if isinstance(part, Mapping):
         for key, value in part.items():
-            if depth:  # the outermost keys are the names of maps
+            # The outermost keys are the names of maps, the inner ones mostly those of fields.
+            if depth == 1 or (depth and all(kind != "texts" for kind, _ in _read(key))):
                 yield key
             yield from _leaves(value, depth=depth + 1)
     elif isinstance(part, list | tuple):
