@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from .. import coverage, packets
 from ..errors import Failure
+from ..fuzz import place
 from ..fuzz.events import (
     Ended,
     Event,
@@ -116,7 +117,7 @@ class People:
         assert finding is not None
         self._found.append((finding, path))
         console.say(f"found {finding.id} at {finding.place}: {finding.place.code}".rstrip(": "))
-        details = "; ".join(finding.details) or finding.seen
+        details = "; ".join(finding.details) or finding.seen.partition(";")[0]
         console.say(f"  {finding.said}{f' ({details})' if details else ''}")
         for frame in finding.frames:
             console.say(f"  {packets.explain.summary(frame)} ({len(frame)} bytes)")
@@ -153,7 +154,7 @@ class People:
         measured = coverage.measure(counting.profile, [ended.totals])
         covered, total = measured.branches
         left = [
-            f"  {_short(branch.file)}:{side.replace('->', ' is never ')}{_code(branch)}"
+            f"  {self._name(branch.file)}:{side.replace('->', ' is never ')}{_code(branch)}"
             for branch in measured.branch_list
             for side in branch.missing
         ]
@@ -163,12 +164,15 @@ class People:
             yield f"  and {len(left) - _MOST_BRANCHES} more"
         for each in measured.excluded:
             how = "REACHED, though said to be" if each.is_reached else "not counted, said to be"
-            yield f"  {_short(each.file)}:{each.line} {how} unreachable: {each.reason}"
+            yield f"  {self._name(each.file)}:{each.line} {how} unreachable: {each.reason}"
+
+    def _name(self, file: str) -> str:
+        return place.shown(file, str(self._recipe.plain.source or ""))
 
 
 def progress(event: Progress) -> str:
     """Say how far a campaign is, on one line."""
-    covered = f"{event.branches} of {event.of_branches} counters, " if event.of_branches else ""
+    covered = f"{event.branches} of {event.of_branches} branches, " if event.of_branches else ""
     return (
         f"{event.runs} runs ({event.rate:.0f} a second), {covered}{event.corpus} frames, "
         f"{event.since_new:.0f} s since the last new, {_counted(event.findings, 'finding')}"
@@ -199,12 +203,6 @@ def _code(branch: coverage.Branch) -> str:
         return ""
     code = lines[branch.line - 1][branch.column - 1 : branch.end_column - 1]
     return f": {code if len(code) <= _LONGEST_CODE else f'{code[: _LONGEST_CODE - 3]}...'}"
-
-
-def _short(path: str) -> str:
-    here = Path.cwd()
-    whole = Path(path)
-    return str(whole.relative_to(here)) if whole.is_relative_to(here) else path
 
 
 def _counted(count: int, what: str) -> str:

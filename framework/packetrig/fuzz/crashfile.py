@@ -29,11 +29,13 @@ _KEYS = {
     *("format", "id", "kept", "check", "expected", "seen", "said", "details"),
     *("place", "program", "judged", "found", "setup", "frame", "after", "repeat"),
 }
-# What `packetrig replay` cannot do without.
+# What `packetrig replay` cannot do without; and what stands last: without it the file was cut, and
+# of its frames some may be missing.
 _NEEDED = {
     "": {"check": str, "expected": str, "seen": str},
     "place": {"path": str},
     "program": {"source": str, "name": str},
+    "repeat": {"replay": str, "pytest": str},
 }
 
 

@@ -104,7 +104,7 @@ class _Search:
     def _is_improved(self, at: int, ways: Callable[[bytes], Iterator[bytes]]) -> bool:
         frame = self.best[at]
         least = plainer.plainness(frame)
-        return any(
+        return self.tries < self._most and any(
             plainer.plainness(tried) < least
             and self.shows((*self.best[:at], tried, *self.best[at + 1 :]))
             for tried in ways(frame)

@@ -35,19 +35,20 @@ def of(target: Target, failing: Story, passing: Iterable[Story] = ()) -> Place:
 
     Candidates that fail as well, in another way, are passed over.
     """
-    path = _shown(str(target.recipe.plain.source or target.recipe.plain.name))
+    path = str(target.recipe.plain.source or target.recipe.plain.name)
     profile = target.object.spec.profile
     if not target.has_feedback or profile is None:
-        return Place(path)
+        return Place(shown(path, path))
     mine = _taken(target, failing)
     wrong = measure(profile, [mine])
     nearest = _nearest(target, mine, list(passing)[-_CANDIDATES:])
     right = measure(profile, [nearest]) if nearest else None
     found = _decided(wrong, right, _whole(path))
     if found is None:
-        return Place(path)
+        return Place(shown(path, path))
     file, line, column = found
-    return Place(_shown(file), line, column, _function(wrong, file, line), _line(file, line))
+    told = shown(file, path)
+    return Place(told, line, column, _function(wrong, file, line), _line(file, line))
 
 
 def _taken(target: Target, story: Story) -> bytes:
@@ -132,10 +133,19 @@ def _whole(path: str) -> str:
     return os.path.realpath(path)
 
 
-def _shown(path: str) -> str:
-    here = Path.cwd()
-    whole = Path(os.path.normpath(here / path))
-    return str(whole.relative_to(here)) if whole.is_relative_to(here) else path
+def shown(file: str, source: str) -> str:
+    """Name a file as people do: from where they stand, or by the folder that they gave it in.
+
+    Counters name files whole, and behind links; the source may have been named by one.
+    """
+    here, whole, given = Path.cwd(), Path(_whole(file)), Path(source).parent
+    plain = Path(os.path.normpath(here / file))
+    if plain.is_relative_to(here):
+        return str(plain.relative_to(here))
+    beside = Path(_whole(str(given)))
+    if whole.is_relative_to(beside):
+        return os.path.normpath(given / whole.relative_to(beside))
+    return str(plain)
 
 
 def _line(path: str, line: int) -> str:
