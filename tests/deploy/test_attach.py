@@ -179,9 +179,9 @@ def test_what_was_found_on_the_interface_is_told_with_its_reason(
     assert found["vlan"]["answer"] == "note"
     assert "takes VLAN tags off" in found["vlan"]["reason"]
     assert "tc-ingress of right has a program as well" in found["leftover"]["reason"]
-    assert {found[what]["answer"] for what in ("kind", "down", "mtu", "queues", "foreign")} == {
-        "ok"
-    }
+    assert {
+        found[what]["answer"] for what in ("kind", "driver", "down", "mtu", "queues", "foreign")
+    } == {"ok"}
     assert found["bpffs"]["reason"] == "bpffs at /sys/fs/bpf"
 
 
@@ -210,3 +210,14 @@ def test_a_clsact_that_was_there_before_stays(machine: Rig, attach: Attach) -> N
         machine("detach", "--iface", "right")
         assert hooks.ensure_clsact(index, doing="a test")
         hooks.remove_clsact(index, doing="a test")
+
+
+def test_a_driver_without_native_xdp_is_named(machine: Rig, path: Path) -> None:
+    words = ("--iface", "lo", "--force", "a test", "--program", "old_xdp")
+
+    native = machine("attach", path, *words)
+    generic = machine("attach", path, *words, "--mode", "generic")
+
+    assert (native.code, generic.code) == (2, 0)
+    assert "the driver of lo (" in native.err
+    assert "has no native XDP: use --mode generic" in native.err

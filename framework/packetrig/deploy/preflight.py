@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import Error
 from ..live import hooks
+from ..live.features import features
 from ..live.offloads import Offloads
 from . import carry, kernel, places
 from .journal import Journal
@@ -59,6 +60,7 @@ def preflight(
     for look in (
         _kind(candidate),
         _state(interface),
+        _driver(candidate, interface, has),
         _frames(candidate, interface, has),
         _queues(interface, has),
         _others(candidate, interface, journal),
@@ -115,6 +117,21 @@ def _state(interface: hooks.Interface) -> Iterator[Finding]:
         yield _ok("down", f"{interface.name} is up")
     else:
         yield _stop("down", f"{interface.name} is down: nothing would show whether it works")
+
+
+def _driver(candidate: Candidate, interface: hooks.Interface, has: Offloads) -> Iterator[Finding]:
+    if candidate.mode != "native":
+        return
+    found = features(interface.index)
+    name = f"the driver of {interface.name} ({has.driver or 'unknown'})"
+    if found is None:
+        yield _note("driver", f"whether {name} has native XDP, this kernel cannot say")
+    elif not found.native:
+        yield _stop("driver", f"{name} has no native XDP: use --mode generic")
+    elif candidate.has_frags and not found.frags:
+        yield _note("driver", f"{name} has native XDP, but not for frames in several pieces")
+    else:
+        yield _ok("driver", f"{name} has native XDP")
 
 
 def _frames(candidate: Candidate, interface: hooks.Interface, has: Offloads) -> Iterator[Finding]:
