@@ -14,7 +14,7 @@ import sys
 
 from figures import HERE, Figure, table
 
-MODULES = ("run_calls", "start_up", "building", "examples", "wires")
+MODULES = ("run_calls", "start_up", "building", "examples", "wires", "campaigns")
 
 
 def write(figures: list[Figure]) -> None:
