@@ -33,7 +33,7 @@ SOURCE = """#include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "beside.h"
 
-int limit = 60;
+__u64 limit = 60;
 static __noinline int judge(struct xdp_md *ctx)
 {
 	__u64 size = ctx->data_end - ctx->data;

@@ -121,7 +121,7 @@ def test_an_object_file_cannot_be_instrumented(source: Path) -> None:
 
     with pytest.raises(Error, match=r"is compiled already: coverage needs the C source"):
         coverage.instrument(built)
-    with pytest.raises(Error, match=r"was read as an object: coverage needs the C source"):
+    with pytest.raises(Error, match=r"it was read as an object: coverage needs the C source"):
         coverage.twin(packetrig.Spec.read(built))
 
 

@@ -65,7 +65,9 @@ def twin(plain: Spec, *, mcdc: bool = False) -> Spec:
         Error: The object was read from a file and not built, or holds no code to count.
     """
     if plain.source is None or not plain.command:
-        raise Error(f"{plain.name} was read as an object: coverage needs the C source, build that")
+        raise Error(
+            f"{plain.name}: it was read as an object: coverage needs the C source, build that"
+        )
     if mcdc and not llvm.has_mcdc():
         major = toolchain.find_clang().major
         raise Unsupported("MC/DC", f"clang {llvm.MCDC_SINCE} or newer is needed, this is {major}")
@@ -88,8 +90,9 @@ def _compiled(plain: Spec, extra: tuple[str, ...]) -> Spec:
     try:
         built = toolchain.compile(plain.command[-1], flags=(*options, *extra))
     except CompileError as e:
+        why = str(e).removeprefix(f"{plain.command[-1]}: ")
         raise CompileError(
-            f"{plain.source}: it compiles, but not instrumented: {e}",
+            f"{plain.source}: it compiles, but not instrumented: {why}",
             source=e.source,
             diagnostics=e.diagnostics,
         ) from e

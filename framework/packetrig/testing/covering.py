@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import weakref
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from .. import coverage, toolchain
 from ..coverage import Counters, reports
 from ..coverage.gathered import Counted, Gathered, minus
 from ..coverage.measuring import is_below, is_wanted
-from ..errors import CompileError, Error, LoadError, Unsupported
+from ..errors import Error, LoadError, Unsupported
 from ..objects import Object
 from ..spec import Spec
 from ..toolchain import llvm
@@ -91,7 +92,7 @@ class Coverage:
                 found: Object = load(twin, **how)
             except LoadError as e:
                 plain: Object = load(spec, **how)
-                self._gathered.plain[_name(spec)] = f"it loads, but not instrumented: {e}"
+                self._plain(spec, f"it loads, but not instrumented: {e}")
                 return plain
             self._watch(found)
             return found
@@ -105,11 +106,14 @@ class Coverage:
             self._twins[spec.sha256] = None
             try:
                 self._twins[spec.sha256] = coverage.twin(spec, mcdc=self._has_mcdc)
-            except CompileError as e:
-                self._gathered.plain[_name(spec)] = str(e)
             except Error as e:
-                self._gathered.plain[_name(spec)] = str(e)
+                self._plain(spec, str(e))
         return self._twins[spec.sha256]
+
+    def _plain(self, spec: Spec, reason: str) -> None:
+        self._gathered.plain[_name(spec)] = re.sub(
+            rf"^({re.escape(_name(spec))}|{re.escape(spec.name)}): ", "", reason
+        )
 
     def _is_meant(self, spec: Spec) -> bool:
         """Tell whether an object's source, or a header beside it, is to be measured."""

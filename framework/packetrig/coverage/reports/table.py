@@ -11,6 +11,8 @@ from .report import Report
 
 def table(report: Report, *, missing: bool = False) -> list[str]:
     """Write one line per file, a total, and in words what was not measured."""
+    if not report.measured.files:
+        return list(_words(report, missing=missing))
     heads = ["Name", "Lines", "Miss", "Branches", "Miss", "Functions", "Miss"]
     heads += ["Conditions", "Miss"] if report.conditions is not None else []
     heads += ["Cover", *(["Missing"] if missing else [])]
