@@ -141,18 +141,27 @@ def of(
     """Make a finding of a failure and the story that led to it."""
     run = failure.run if isinstance(failure.run, Run) else None
     said, _, rest = str(failure).partition("\n")
+    details = [f"{each[1]}: {each[2]}" for each in _DIFFERENCE.finditer(rest)][:_MOST_DETAILS]
+    expected, seen = _expected(failure.check), _seen(said, run)
+    after = run.data if run is not None and run.is_rewritten else b""
+    if failure.check.startswith(_AGAINST):
+        # The run is the other program's, and so is what came out of it.
+        said = f"{made.program}: it does not do the same as {made.against}"
+        expected, seen = f"the program does the same as {made.against}", "something else"
+        details = [each.replace(", and ", f", and in {made.against} ") for each in details]
+        if details and details[0].startswith("verdict: "):
+            seen = details[0].removeprefix("verdict: ").partition(", and ")[0]
+        after = b""
     return Finding(
         check=failure.check,
         place=place,
         frames=tuple(bytes(frame) for frame in frames),
         made=made,
-        expected=_expected(failure.check),
-        seen=_seen(said, run),
+        expected=expected,
+        seen=seen,
         said=said,
-        details=tuple(
-            f"{found[1]}: {found[2]}" for found in list(_DIFFERENCE.finditer(rest))[:_MOST_DETAILS]
-        ),
-        after=run.data if run is not None and run.is_rewritten else b"",
+        details=tuple(details),
+        after=after,
         seed=seed,
         object_sha256=object_sha256,
         kernel=Path("/proc/sys/kernel/osrelease").read_text(encoding="utf-8").strip(),
@@ -168,8 +177,6 @@ def rules(findings: Sequence[Finding]) -> dict[str, str]:
 def _expected(check: str) -> str:
     if check.startswith(_MODEL):
         return f"the program does what {check} says"
-    if check.startswith(_AGAINST):
-        return f"the program does {check}"
     return sentence(check)
 
 

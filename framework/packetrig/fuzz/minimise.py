@@ -42,8 +42,11 @@ def smallest(frames: Sequence[bytes], fails: Fails, *, most: int = MOST_TRIES) -
 def search(frames: Sequence[bytes], fails: Fails, *, most: int = MOST_TRIES) -> Smallest:
     """Do what `smallest` does, and tell what was tried on the way."""
     found = _Search(tuple(bytes(frame) for frame in frames), fails, most)
-    found.fewer_frames()
-    found.plainer_frames()
+    was = None
+    while was != found.best and found.tries < most:
+        was = found.best
+        found.fewer_frames()
+        found.plainer_frames()
     return Smallest(found.best, found.tries, tuple(found.passing))
 
 
@@ -87,19 +90,16 @@ class _Search:
             size = min(size, len(self.best) - 1) // 2
 
     def plainer_frames(self) -> None:
-        """Make each frame plainer, the judged one first, until nothing more can be taken."""
-        was = None
-        while was != self.best and self.tries < self._most:
-            was = self.best
-            for at in range(len(self.best) - 1, -1, -1):
-                for ways in (
-                    plainer.without_a_part,
-                    plainer.shorter,
-                    plainer.plainer_fields,
-                    plainer.plainer_bytes,
-                ):
-                    while self._is_improved(at, ways):
-                        pass
+        """Make each frame plainer, the judged one first."""
+        for at in range(len(self.best) - 1, -1, -1):
+            for ways in (
+                plainer.without_a_part,
+                plainer.shorter,
+                plainer.plainer_fields,
+                plainer.plainer_bytes,
+            ):
+                while self._is_improved(at, ways):
+                    pass
 
     def _is_improved(self, at: int, ways: Callable[[bytes], Iterator[bytes]]) -> bool:
         frame = self.best[at]
