@@ -31,7 +31,8 @@ from .rig import Rig, rig
 from .sender import MARKED
 
 HERE = Path(__file__).parent
-MODES = ("native", "tc-ingress", "generic", "tcx-ingress")
+# In the last, the old program is somebody else's, attached without a link.
+MODES = ("native", "tc-ingress", "generic", "tcx-ingress", "native, foreign")
 COMMANDS = ("attach", "fails", "detach")
 VICTIMS = ("watcher", "watcher", "both", "guardian")
 
@@ -97,9 +98,12 @@ class Kills:
     def __init__(self, machine: Rig, path: Path, mode: str, report: Report) -> None:
         self.rig = machine
         self.path = path
-        self.mode = mode
+        self.mode, _, foreign = mode.partition(", ")
+        self.is_foreign = bool(foreign)
+        mode = self.mode
         self.report = report
         self.kind = "xdp" if mode in ("native", "generic") else "tc"
+        self.old: list[int] = []
         self._steps: dict[str, int] = {}
 
     def words(self, name: str) -> list[object]:
@@ -109,6 +113,8 @@ class Kills:
         program = f"{'old' if name == 'old' else 'new'}_{self.kind}"
         words: list[object] = ["attach", self.path, "--iface", "right", "--mode", self.mode]
         words += ["--program", program, "--force", "a kill"]
+        if self.is_foreign:
+            words += ["--replace-foreign", self.old[0]]
         if name != "old":
             words += ["--for", "60ms", "--every", "20ms"]
         if name == "attach":
@@ -130,10 +136,24 @@ class Kills:
 
             return kernel.tcx_programs(found.index, self.mode)
 
+    @contextmanager
+    def old_program(self) -> Iterator[None]:
+        """Have the old program there."""
+        if not self.is_foreign:
+            self.rig(*self.words("old"))
+            yield
+            return
+        with packetrig.build(HERE / "filters.bpf.c").load(program="old_xdp") as strange:
+            with self.rig.wire.right.namespace.inside():
+                index = hooks.interface("right").index
+                fd = strange.program.fd
+                hooks.set_xdp(index, fd, self.mode, expected=None, doing="somebody else")
+            yield
+
     def begin(self) -> None:
-        """Bring the old program there, and count the steps of each command."""
-        self.check(self.rig(*self.words("old")).code == 0, "the old program could not be attached")
+        """Count the steps of each command."""
         self.old = self.programs()
+        self.check(len(self.old) == 1, "the old program could not be attached")
         for name in COMMANDS:
             if name == "detach":
                 self.rig(*self.words("attach"))
@@ -172,7 +192,9 @@ class Kills:
         after = self.programs()
         self.check(len(after) == 1, f"{name} of {victim} at {at}: after recovery {after}")
         state, _ = self.told()
-        self.check(state == "attached", f"after recovery: {state}")
+        is_old = self.is_foreign and after == self.old
+        wanted = "not ours" if is_old else "attached"
+        self.check(state == wanted, f"after recovery: {state}, not {wanted}")
         self.report.ended["old" if after == self.old else "new"] += 1
         self.report.states[told] += 1
         self.check(len(before) == 1, f"{name} of {victim} at {at}: {told}, programs {before}")
@@ -185,7 +207,9 @@ class Kills:
         self.check(len(spots) == 1, f"status tells of {len(spots)} spots")
         self.check([spots[0]["program_id"]] == there, f"status {spots[0]}, the kernel {there}")
         state: str = spots[0]["state"]
-        if state == "attached":
+        if state == "not ours":
+            self.check(there == self.old, f"not ours, but {there} is there")
+        elif state == "attached":
             top = spots[0]["generations"][-1]["id"]
             self.check([top] == there, f"attached, but {there} is there and {top} was meant")
         else:
@@ -208,9 +232,8 @@ def run(count: int, seed: int, modes: tuple[str, ...] = MODES) -> Report:
                     pass
                 report.wrong += [] if listener.arrived() else ["without a program none arrived"]
                 kills = Kills(machine, path, mode, report)
-                machine(*kills.words("old"))
-                listener.arrived()
-                with sending(machine) as sent:
+                with kills.old_program(), sending(machine) as sent:
+                    listener.arrived()
                     kills.begin()
                     for _ in range(len(range(number, count, len(modes)))):
                         kills.kill(chance)

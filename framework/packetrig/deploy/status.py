@@ -131,6 +131,7 @@ def _strangers(known: list[Status]) -> list[Status]:
         for generation in each.journal.generations
         if generation.what == journals.OURS
     }
+    told = {(each.interface, each.hook, each.there) for each in known}
     found = []
     for _, name in sorted(socket.if_nameindex(), key=lambda pair: pair[1]):
         try:
@@ -140,7 +141,7 @@ def _strangers(known: list[Status]) -> list[Status]:
                 found += [
                     Status(name, hook, State.FOREIGN, number, reason=_holder(interface, hook))
                     for number in seen.programs
-                    if number not in ours
+                    if number not in ours and (name, hook, number) not in told
                 ]
         except hooks.Gone:
             continue  # it went while we asked
