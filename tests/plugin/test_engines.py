@@ -169,6 +169,39 @@ def test_one_of_several_programs(every):
     result.assert_outcomes(passed=2)
 
 
+def test_what_takes_objects_takes_them_on_an_engine_too(run: Run) -> None:
+    result = run(
+        """
+@packetrig.engines("testrun", "wire")
+def test_one_against_another(xdp, memory):
+    packetrig.same(xdp, memory, frame(2))
+
+@packetrig.engines("testrun", "wire")
+def test_a_belt(xdp, tc):
+    assert packetrig.belt(xdp, tc).run(frame(2)).verdict is TC.SHOT
+
+@packetrig.engines("testrun", "wire")
+def test_attached_by_hand(xdp, wire):
+    with wire.right.attach(xdp, mode="generic"):
+        assert wire.send(frame(1)) == []
+
+@packetrig.engines("wire")
+def test_nothing():
+    pass
+""",
+        "-rs",
+        head=HEAD,
+    )
+
+    result.assert_outcomes(passed=5, skipped=1, failed=1)
+    result.stdout.fnmatch_lines_random(
+        [
+            "SKIPPED *engine wire: what runs a program itself (a belt) is the test run's alone",
+            "*Error: test_nothing[[]wire[]]: packetrig.engines gives *and this one names none*",
+        ]
+    )
+
+
 @pytest.mark.slow
 def test_each_example_has_a_program_as_new(run: Run) -> None:
     result = run(

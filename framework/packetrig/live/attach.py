@@ -127,6 +127,7 @@ _HINTS: dict[int, str] = {
 
 def program_of(source: Any) -> ProgramLike:
     """Return the program of an object that has one, or the program itself."""
+    source = getattr(source, "attachable", source)  # an object on an engine (testing.engines)
     if hasattr(source, "programs"):
         source = source.program  # an object with several programs says which there are
     for name in ("fd", "kind", "name"):

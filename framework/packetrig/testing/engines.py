@@ -20,6 +20,8 @@ FIXTURE = "packetrig_engine"
 # In a report's user_properties, where the plugin looks: they come through pytest-xdist.
 _DIFFERENCES = "packetrig_differences"
 _SHOWN = 3
+# What run() takes beside the packet, as it is when nothing is asked for.
+_PLAIN = {"ctx": None, "meta": b"", "repeat": 1, "checksum_complete": False}
 Test = TypeVar("Test", bound=Callable[..., Any])
 
 
@@ -73,8 +75,8 @@ class Engined:
         """Run the program on a packet; what the engine cannot tell is a skip."""
         __tracebackhide__ = True
         program = self._owner.program if isinstance(self._owner, Object) else self._owner
-        if options:
-            self._leave(f"run({', '.join(options)}=)")
+        if asked := [name for name, value in options.items() if value != _PLAIN.get(name, ...)]:
+            self._leave(f"run({', '.join(asked)}=)")
         try:
             seen = self._bench.run(program, packet)
         except CannotTell as e:
@@ -98,6 +100,16 @@ class Engined:
     def _leave(self, what: str) -> None:
         __tracebackhide__ = True
         raise Skipped(f"engine {self._bench.name}: {what} is the test run's alone")
+
+    @property
+    def attachable(self) -> Object | Program:
+        """Return what `attach()` takes."""
+        return self._owner
+
+    @property
+    def program(self) -> Any:
+        """Skip: what asks for the program itself (a belt) hands on what no engine can see."""
+        self._leave("what runs a program itself (a belt)")
 
     @property
     def programs(self) -> Any:
@@ -129,6 +141,11 @@ def running(item: pytest.Item, name: str) -> Generator[None, None, None]:
     arguments: dict[str, Any] = item.funcargs  # type: ignore[attr-defined]  # a function has them
     found: list[Difference] = []
     given = {key: value for key, value in arguments.items() if isinstance(value, Object)}
+    if not given:
+        raise Error(
+            f"{item.name}: packetrig.engines gives a test its objects on an engine, and this one "
+            "names none: take a packetrig.fixture as an argument"
+        )
     wire = next((value for value in arguments.values() if isinstance(value, Wire)), None)
     benches = []
     for key, value in given.items() if name != "testrun" else ():
