@@ -14,7 +14,7 @@ import sys
 
 from figures import HERE, Figure, table
 
-MODULES = ("run_calls", "start_up", "building", "examples", "wires", "campaigns")
+MODULES = ("run_calls", "start_up", "building", "examples", "wires", "campaigns", "replacing")
 
 
 def write(figures: list[Figure]) -> None:
