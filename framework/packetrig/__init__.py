@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unittest.mock import ANY as ANY
 
     from . import checks as checks
+    from . import coverage as coverage
     from . import live as live
     from . import mocks as mocks
     from . import packets as packets
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ANY": "unittest.mock",
     "checks": ".checks",
+    "coverage": ".coverage",
     "live": ".live",
     "mocks": ".mocks",
     "packets": ".packets",
@@ -110,7 +112,7 @@ _HOMES = {
     "golden": ".testing.golden",
     **dict.fromkeys(("CGROUP", "FLOW", "LWT", "NF", "SK", "TC", "XDP"), ".verdicts"),
 }
-_MODULES = {"checks", "live", "mocks", "packets", "strategies"}
+_MODULES = {"checks", "coverage", "live", "mocks", "packets", "strategies"}
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605  # the one list of public names
 

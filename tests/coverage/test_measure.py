@@ -199,6 +199,7 @@ def lines_of(lcov: str) -> dict[str, dict[int, int]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name.partition(".")[0])
 def test_llvm_cov_counts_the_same_lines_branches_and_regions(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -199,13 +199,21 @@ def is_wanted(below: Iterable[str | os.PathLike[str]] | None) -> Callable[[str],
         clang = toolchain.find_clang()
         outside = ("/usr/", f"{toolchain.folder(os.environ)}/", *(f"{p}/" for p in clang.search))
         return lambda path: not path.startswith(outside)
-    places = [os.path.realpath(place) for place in below]
-    return functools.cache(lambda path: is_below(os.path.realpath(path), places))
+    places = list(below)
+    return functools.cache(lambda path: is_below(path, places))
 
 
-def is_below(path: str, places: Iterable[str]) -> bool:
-    """Tell whether a file is one of some places, or lies below one; all without links."""
-    return any(path == place or path.startswith(f"{place.rstrip('/')}/") for place in places)
+def is_below(path: str, places: Iterable[str | os.PathLike[str]]) -> bool:
+    """Tell whether a file is one of some places, or lies below one: by name, or where links lead.
+
+    A folder may hold links to files elsewhere, or be one itself.
+    """
+    return any(
+        resolve(path) == resolve(place)
+        or resolve(path).startswith(f"{str(resolve(place)).rstrip('/')}/")
+        for place in places
+        for resolve in (os.path.abspath, os.path.realpath)
+    )
 
 
 def _added(taken: Iterable[tuple[Profile, bytes]]) -> list[tuple[Profile, list[int]]]:

@@ -37,6 +37,7 @@ class Report:
 
     def name(self, path: str) -> str:
         """Name a file from the root, when it is below."""
-        root = os.path.realpath(self.root)
-        real = os.path.realpath(path)
-        return os.path.relpath(real, root) if real.startswith(f"{root}/") else path
+        for resolve in (os.path.abspath, os.path.realpath):
+            if resolve(path).startswith(f"{resolve(self.root)}/"):
+                return os.path.relpath(resolve(path), resolve(self.root))
+        return path
