@@ -65,5 +65,5 @@ def one_worker_dies(before: bytes, run: object) -> None:
     """End the worker that was told to die, in the middle of what it does."""
     global _seen  # noqa: PLW0603  # the worker's own count
     _seen += 1
-    if _seen == 700 and os.environ.get(DIES):
+    if _seen == 12_000 and os.environ.get(DIES):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -16,8 +16,6 @@ from packetrig.fuzz.events import (
     Event,
     Found,
     NewEntry,
-    Progress,
-    Started,
     StopReason,
     WorkerJoined,
     WorkerLeftOut,
@@ -25,6 +23,7 @@ from packetrig.fuzz.events import (
 )
 from packetrig.fuzz.fleet import Fleet
 from packetrig.fuzz.hands import Order
+from packetrig.fuzz.seeds import plain
 from packetrig.fuzz.slices import Slice
 from packetrig.fuzz.target import Recipe
 
@@ -38,34 +37,48 @@ WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-bpf,-sys_admin,-net_admin", "--inh
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Scheduler]:
-    with scheduler() as started:
-        yield started
+def started() -> Iterator[Scheduler]:
+    with scheduler() as made:
+        yield made
+
+
+@pytest.fixture
+def running(started: Scheduler) -> Iterator[Scheduler]:
+    """Give a scheduler that has no workers yet."""
+    yield started
+    for worker in list(started.workers):
+        started.kill(worker)
 
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_in_its_slice_costs_no_run_no_entry_and_no_finding(
     running: Scheduler, tmp_path: Path
 ) -> None:
-    lasting, dying = running.add(), running.add(preload=DIES)
-    without_rights = running.add(before=WITHOUT_RIGHTS)
+    dying = running.add(preload=DIES)
     recipe = Recipe.of(HTTP, checks=(at_work.one_worker_dies, at_work.no_frame_has_an_even_length))
+    fleet = Fleet(recipe, running.address, seeds=plain(), corpus=Corpus(tmp_path), patience=60.0)
+    events: list[Event] = []
 
-    events = list(
-        Fleet(recipe, running.address, corpus=Corpus(tmp_path)).events(Limits(runs=20_001))
-    )
+    for event in fleet.events(Limits(runs=20_001)):
+        events.append(event)
+        if isinstance(event, WorkerLost):
+            without_rights = running.add(before=WITHOUT_RIGHTS)
+        elif isinstance(event, WorkerLeftOut):
+            joining = running.add()
 
+    of_workers = [each for each in events if isinstance(each, WorkerJoined | WorkerLost)]
+    assert [(type(each), each.worker) for each in of_workers] == [
+        (WorkerJoined, dying),
+        (WorkerLost, dying),
+        (WorkerJoined, joining),
+    ]
+    left_out = [each for each in events if isinstance(each, WorkerLeftOut)]
+    assert [each.worker for each in left_out] == [without_rights]
+    assert "this process lacks CAP_" in left_out[0].why
     ended = events[-1]
     assert isinstance(ended, Ended)
     assert (ended.reason, ended.runs) == (StopReason.RUNS, 20_001)
     assert set(ended.shares.values()) == {20_001 - ended.refused}
-    assert {each.worker for each in events if isinstance(each, WorkerJoined)} == {lasting, dying}
-    left_out = [each for each in events if isinstance(each, WorkerLeftOut)]
-    assert [each.worker for each in left_out] == [without_rights]
-    assert "this process lacks CAP_" in left_out[0].why
-    assert [each for each in events if isinstance(each, WorkerLost)] == [
-        WorkerLost(dying, "it left the scheduler", True)
-    ]
     entries = [each.frame for each in events if isinstance(each, NewEntry)]
     assert sorted(entries) == sorted(Corpus(tmp_path).load())
     assert len(entries) == ended.corpus > 20
@@ -73,31 +86,6 @@ def test_a_worker_that_is_killed_in_its_slice_costs_no_run_no_entry_and_no_findi
     assert [each.check for each in found] == ["no_frame_has_an_even_length"]
     assert found[0].finding is not None
     assert found[0].finding.made.source == "progs/xdp_http.bpf.c"
-    running.workers.pop(dying)
-    running.kill(lasting)
-    running.kill(without_rights)
-
-
-@pytest.mark.slow
-def test_a_worker_that_joins_gets_work(running: Scheduler) -> None:
-    first = running.add()
-    events: list[Event] = []
-    runs = 0  # when the first worker was gone
-
-    for event in Fleet(Recipe.of(HTTP), running.address).events(Limits(seconds=600)):
-        events.append(event)
-        if isinstance(event, Started):
-            second = running.add()
-            running.kill(first)
-        elif isinstance(event, Progress):
-            if runs and event.runs > runs:
-                break
-            is_lost = any(isinstance(each, WorkerLost) for each in events)
-            runs = event.runs if is_lost and not runs else runs
-
-    assert [each.worker for each in events if isinstance(each, WorkerJoined)] == [first, second]
-    assert [each.worker for each in events if isinstance(each, WorkerLost)] == [first]
-    running.kill(second)
 
 
 @pytest.mark.slow
@@ -112,7 +100,6 @@ def test_a_cluster_of_which_nobody_can_take_part_is_an_error_that_says_why(
     assert str(told.value).startswith(
         f"no worker of the dask scheduler at {running.address} can take part ({worker}: loading "
     )
-    running.kill(worker)
 
 
 def test_a_campaign_has_workers_of_one_kind() -> None:
@@ -121,7 +108,7 @@ def test_a_campaign_has_workers_of_one_kind() -> None:
 
 
 def test_a_slice_goes_on_where_the_one_before_ended() -> None:
-    order = Order(Recipe.of(HTTP), 1)
+    order = Order(Recipe.of(HTTP), 1, seeds=plain())
 
     first = slices.work(Slice("one", order, runs=100))
     second = slices.work(Slice("one", runs=50, frames=(bytes(64),)))
@@ -142,7 +129,7 @@ def test_a_worker_that_cannot_load_the_program_says_why() -> None:
 
 
 def test_a_check_that_breaks_is_told_and_gives_the_programs_back() -> None:
-    order = Order(Recipe.of(HTTP, checks=(at_work.it_breaks,)), 1)
+    order = Order(Recipe.of(HTTP, checks=(at_work.it_breaks,)), 1, seeds=plain())
 
     assert "check it_breaks itself failed" in slices.work(Slice("three", order, runs=10)).broken
     assert not slices._sessions

@@ -43,7 +43,7 @@ _LOOK = 0.25
 # Slices that may fail at one worker, for reasons that are not the campaign's.
 _FAILURES = 3
 # Seconds that a worker may take longer than its slice, before it counts as lost.
-_SILENT = 60.0
+_SILENT = 30.0
 
 
 @dataclass(slots=True)
@@ -157,7 +157,9 @@ class Fleet:
         if any(each.is_able for each in self._members.values()):
             self._alone = time.monotonic()
             return
-        if time.monotonic() - self._alone < self._patience:
+        # Who was asked gets longer: its first answer takes importing what it has to do.
+        patience = _SILENT if self._members else self._patience
+        if time.monotonic() - self._alone < patience:
             return
         found = [f"{address}: {why}" for address, why in self._left_out.items()]
         found += [f"{address}: it does not answer" for address in self._members]

@@ -30,12 +30,16 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Tell what a worker has done since it began; `totals` are its counters, summed up."""
+    """Tell what a worker has done since it began.
+
+    `totals` are its counters, summed up; `entries` of what it ran did something new to it.
+    """
 
     runs: int = 0
     refused: int = 0
     shares: Mapping[str, int] = field(default_factory=dict)
     totals: bytes = b""
+    entries: int = 0
 
 
 class Hand:
@@ -85,7 +89,8 @@ class Hand:
         """Tell what was done so far."""
         campaign = self._campaign
         done = campaign.tally
-        return Tally(done.runs, done.refused, campaign.shares(), campaign.loop.totals())
+        loop = campaign.loop
+        return Tally(done.runs, done.refused, campaign.shares(), loop.totals(), loop.corpus)
 
     def close(self) -> None:
         """Unload the programs."""

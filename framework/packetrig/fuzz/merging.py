@@ -25,13 +25,12 @@ class Merged:
         self.corpus = corpus
         self.seed = seed
         self._profile = profile
-        self._measured: tuple[int, Share] | None = None
+        self._measured: Share | None = None
         self.started: Started | None = None
         self.findings: dict[str, Found] = {}
         self._tallies: dict[str, Tally] = {}
         self._covered: frozenset[int] = frozenset()
         self._unrepeated: set[str] = set()
-        self._entries = 0
         self._began = self._newest = time.monotonic()
 
     def begin(self, started: Started) -> Iterator[Event]:
@@ -53,7 +52,11 @@ class Merged:
 
     def tally(self, life: str, tally: Tally) -> None:
         """Hear what a worker has done in this life of it, in all."""
+        before = self._tallies.get(life)
         self._tallies[life] = tally
+        # What is new to a worker has made an entry: until then, what was measured still holds.
+        if before is None or before.entries != tally.entries:
+            self._measured = None
         counts = memoryview(tally.totals).cast("Q")
         self._covered |= {number for number, count in enumerate(counts) if count}
 
@@ -95,11 +98,9 @@ class Merged:
         """Count the sides of branches that any worker took, of those that can be taken."""
         if self._profile is None:
             return Share(self.covered, self.started.of_branches if self.started else 0)
-        # A worker that takes another side tells of an entry.
-        if self._measured is None or self._measured[0] != len(self.corpus):
-            found = measure(self._profile, [self.totals]).branches
-            self._measured = len(self.corpus), found
-        return self._measured[1]
+        if self._measured is None:
+            self._measured = measure(self._profile, [self.totals]).branches
+        return self._measured
 
     @property
     def totals(self) -> bytes:
