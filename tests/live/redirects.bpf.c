@@ -23,6 +23,25 @@ struct {
 	__type(value, __u32);
 } ports SEC(".maps");
 
+/* Written by the test: the length of the queue, by the number of a processor. */
+struct {
+	__uint(type, BPF_MAP_TYPE_CPUMAP);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u32);
+} cpus SEC(".maps");
+
+SEC("xdp")
+int redirect_cpu(struct xdp_md *ctx)
+{
+	unsigned char *at = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+
+	if ((void *)(at + WHERE + 1) > end)
+		return XDP_PASS;
+	return bpf_redirect_map(&cpus, at[WHERE], XDP_DROP);
+}
+
 SEC("xdp")
 int redirect_xdp(struct xdp_md *ctx)
 {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,18 @@ def test_what_leaves_is_redirected_too(box, tc, mode):
 def test_a_redirect_to_nowhere_is_counted_as_no_redirect(box, xdp):
     with box.right.attach(xdp):
         assert box.trace(frame(BY_NUMBER, 99)).ended is Ended.NOWHERE
+
+
+def test_what_another_processor_hands_on_is_waited_for(redirects):
+    with redirects.load(program="redirect_cpu") as loaded, Wire() as wire:
+        count = min(2, os.cpu_count() or 1)
+        for number in range(count):
+            loaded.maps.cpus[number] = 64
+        with wire.right.attach(loaded):
+            for number in range(100):
+                sent = frame(number, number % count)
+                assert wire.send(sent) == [sent]
+            assert wire.send(frame(0, 2)).ended is Ended.NOWHERE  # no such entry: DROP
 
 
 def test_each_side_may_have_a_namespace_of_its_own(xdp):

@@ -6,8 +6,9 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Protocol
 
+from .._bpf.kinds import MapKind
 from ..errors import Error
-from .attach import Attached, Mode, Place, attached
+from .attach import Attached, Mode, Place, attached, program_of
 from .namespace import Namespace
 from .rtnl import netlink
 from .taps import ETH_P_ALL, Tap
@@ -55,6 +56,12 @@ class Attachment:
         traceback: TracebackType | None = None,
     ) -> None:
         self.close()
+
+    @property
+    def has_cpumap(self) -> bool:
+        """Tell whether the program may hand frames to other processors."""
+        owner = getattr(program_of(self._source), "owner", None)
+        return owner is not None and any(m.kind is MapKind.CPUMAP for m in owner.maps.values())
 
     def close(self) -> None:
         """Take the program off; does nothing the second time."""

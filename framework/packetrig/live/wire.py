@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -45,6 +46,9 @@ class Wire:
     protocol nobody listens for moves the interface's rx_dropped, and that is an Error as well.
 
     There the outermost VLAN tag is gone: the kernel drops it before it looks for a handler.
+
+    What native XDP gives to another processor (cpumap) is waited for where it arrives. Generic XDP
+    counts nothing, so that such a frame may be heard only by a later trip: use native there.
 
     For real applications: `apart=True` gives each side a namespace of its own, `ipv6=True` and
     `arp=True` leave these two on (still, no address makes itself), `gro=False` keeps a receiver
@@ -185,6 +189,8 @@ class Wire:
             counters = _moved(before[0], self._counters[far.name].read())
             if counters.get("xdp_tx"):
                 self._fetch_transmitted(near, far)
+            if counters.get("xdp_redirect") and any(a.has_cpumap for a in far.attachments):
+                self._await_other_cpu()
         received = self.received(far)
         trip = self._trip(near, frame, protocols, counters)
         if protocols != (ETH_P_ALL,) and not trip.passed and received[1] != before[1][1]:
@@ -314,6 +320,11 @@ class Wire:
         # XDP program too (veth_xdp_flush): the frame would lie there until the next one comes.
         far.tap().socket.send(Barrier.FRAME)
         self._settle(near, 0, must_arrive=False)
+
+    def _await_other_cpu(self) -> None:
+        # A thread of another processor hands on what a cpumap was given: no barrier of ours is
+        # behind it. That it was counted says that it comes, unless a program of the map drops it.
+        select.select([tap.socket for end in self._ends() for tap in end.taps()], [], [], _DEADLINE)
 
     def received(self, end: End) -> tuple[int, int]:
         """Return how many frames an end has received, and how many of them nobody wanted."""
