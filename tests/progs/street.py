@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from packetrig.errors import Error
 from packetrig.live import Namespace, Place
 from packetrig.live.ethtool import switch
+from packetrig.live.rtnl import netlink
 
 from . import balancing
 from .balancing import BACKENDS, BACKENDS6, CLIENT, CLIENT6, MAC, SERVICE, SERVICE6
 
+_IFA_F_NODAD = 0x02
 CLIENT_MAC = "02:00:00:00:00:01"
 HOUSES = {
     "client": (CLIENT_MAC, CLIENT, CLIENT6),
@@ -48,24 +48,38 @@ def street() -> Iterator[dict[str, House]]:
     """Build the street. Nobody asks for addresses: each knows what it has to know."""
     with ExitStack() as stack:
         hub = _namespace(stack)
-        _ip(hub, "link add br0 type bridge stp_state 0 mcast_snooping 0")
-        houses = {}
-        for name, (mac, address, address6) in HOUSES.items():
-            there = _namespace(stack)
-            _ip(hub, f"link add {name} type veth peer name eth0 address {mac} netns {_path(there)}")
-            for namespace, interface in ((hub, name), (there, "eth0")):
-                _turn_offloads_off(namespace, interface)
-            _ip(hub, f"link set {name} master br0 up")
-            _ip(there, "link set eth0 up")
-            for own in (address, address6):
-                if own:
-                    _ip(there, f"address add {own} dev eth0 {'nodad' if ':' in own else ''}")
-                    _ip(there, f"{'-6 ' if ':' in own else ''}route add default dev eth0")
-            for far, far_mac in _neighbours(name):
-                _ip(there, f"neigh add {far} lladdr {far_mac} dev eth0 nud permanent")
-            houses[name] = House(there, hub, name)
-        _ip(hub, "link set br0 up")
+        with netlink(hub, "the switch") as route:
+            bridge = {"br_stp_state": 0, "br_mcast_snooping": 0}
+            route.link("add", ifname="br0", kind="bridge", **bridge)
+            houses = {}
+            for name, (mac, *addresses) in HOUSES.items():
+                there = _namespace(stack)
+                eth0 = {"ifname": "eth0", "address": mac, "net_ns_fd": there.fd}
+                route.link("add", ifname=name, kind="veth", peer=eth0)
+                for namespace, interface in ((hub, name), (there, "eth0")):
+                    _turn_offloads_off(namespace, interface)
+                houses[name] = House(there, hub, name)
+                master = _place(hub, "br0").index
+                route.link("set", index=houses[name].port.index, master=master, state="up")
+                _settle_in(houses[name], name, [each for each in addresses if each])
+            route.link("set", index=_place(hub, "br0").index, state="up")
         yield houses
+
+
+def _settle_in(house: House, name: str, addresses: list[str]) -> None:
+    index = house.place.index
+    with netlink(house.namespace, f"{name}: settling in") as route:
+        route.link("set", index=index, state="up")
+        for own in addresses:
+            address, _, prefix = own.partition("/")
+            is6 = ":" in own
+            length = int(prefix or (128 if is6 else 32))
+            flags = _IFA_F_NODAD if is6 else 0
+            route.addr("add", index=index, address=address, prefixlen=length, flags=flags)
+            everywhere = "::/0" if is6 else "0.0.0.0/0"
+            route.route("add", dst=everywhere, oif=index)
+        for far, far_mac in _neighbours(name):
+            route.neigh("add", index=index, dst=far, lladdr=far_mac, state="permanent")
 
 
 def _neighbours(name: str) -> list[tuple[str, str]]:
@@ -86,16 +100,6 @@ def _namespace(stack: ExitStack) -> Namespace:
 def _place(namespace: Namespace, interface: str) -> Place:
     with namespace.inside():
         return Place(namespace, socket.if_nametoindex(interface), interface)
-
-
-def _path(namespace: Namespace) -> str:
-    return f"/proc/{os.getpid()}/fd/{namespace.fd}"
-
-
-def _ip(namespace: Namespace, words: str) -> None:
-    done = namespace.run(["ip", *words.split()])
-    if done.returncode:
-        raise Error(f"ip {words}: {done.stderr.strip()}")
 
 
 def _turn_offloads_off(namespace: Namespace, interface: str) -> None:
