@@ -72,7 +72,7 @@ def test_the_project_s_own_policy_is_one() -> None:
         ("version = 2\n[build]", "version", "1"),
         ("version = true\n[build]", "version", "1"),
         ("version = '1'\n[build]", "version", "1"),
-        ("version = 1", "", "build, verifier, tests, replay"),
+        ("version = 1", "", "build, verifier, tests, coverage, replay"),
         ("version = 1\nbuild = 3", "build", "a table: [build]"),
         ("version = 1\n[verifer]", "verifer", "version, build, verifier, tests, replay"),
         ("version = 1\n[build]\nwarnings = true", "[build] warnings", "'error' or 'show'"),
@@ -130,6 +130,7 @@ def test_a_mistake_names_the_file_the_key_and_what_is_allowed(
 
 
 SPEED = "version = 1\n[speed]\npacket = 'p.toml'\n"
+COVERAGE = "version = 1\n[tests]\npaths = ['t']\n[coverage]\n"
 WAIVER = "version = 1\n[build]\n[[waiver]]\nrule = 'build'\nreason = 'known'\nexpires = "
 DAY = datetime.date(2026, 7, 1)
 
@@ -144,6 +145,22 @@ DAY = datetime.date(2026, 7, 1)
         (f"{SPEED}max-ratio = 0", "[speed] max-ratio", "0 does not fit; allowed: a number above 0"),
         (f"{SPEED}max-ns-per-packet = '9'", "[speed] max-ns-per-packet", "'9' does not fit"),
         (f"{SPEED}max-ns-per-packet = true", "[speed] max-ns-per-packet", "True does not fit"),
+        (
+            "version = 1\n[tests]\npaths = ['t']\n[coverage]",
+            "[coverage] min-branches",
+            "is missing",
+        ),
+        (f"{COVERAGE}min-lines = 90", "[coverage] min-lines", "90 does not fit"),
+        (f"{COVERAGE}min-lines = '0.9'", "[coverage] min-lines", "a share from 0 to 1"),
+        ("version = 1\n[coverage]\nmin-lines = 0.9", "[tests] paths", "the tests whose coverage"),
+        ("version = 1\n[fuzz]", "[fuzz] time", "time = '60s' or runs = 20000"),
+        ("version = 1\n[fuzz]\ntime = 60", "[fuzz] time", "60 does not fit"),
+        ("version = 1\n[fuzz]\ntime = '60'", "[fuzz] time", "'30s', '5m' or '1h'"),
+        ("version = 1\n[fuzz]\ntime = '0s'", "[fuzz] time", "'0s' does not fit"),
+        ("version = 1\n[fuzz]\nruns = 0", "[fuzz] runs", "0 does not fit"),
+        ("version = 1\n[fuzz]\nruns = 1\nworkers = 0", "[fuzz] workers", "from 1"),
+        ("version = 1\n[fuzz]\nruns = 1\nseed = -1", "[fuzz] seed", "a whole number from 0"),
+        ("version = 1\n[kernels]\nmin = 1", "kernels", "there is no such key"),
         (f"{WAIVER}2026-06-30", "[[waiver]] expires", "the waiver of build ended on 2026-06-30"),
         (f"{WAIVER}'2027-01-31'", "[[waiver]] expires", "no waiver without an end"),
         (f"{WAIVER}true", "[[waiver]] expires", "a day, as 2027-01-31"),

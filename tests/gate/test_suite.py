@@ -367,6 +367,6 @@ def test_the_tests_of_a_gate_that_is_killed_end_and_clean_up(
     assert (begun, pipe.read_bytes()) == (b"begun", b"cleaned up")
     assert len(list(temporary.glob("packetrig-gate-*"))) == 1
 
-    with suite._folder():
+    with suite.folder():
         assert len(list(temporary.glob("packetrig-gate-*"))) == 1
     assert list(temporary.glob("packetrig-gate-*")) == []

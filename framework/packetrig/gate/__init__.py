@@ -5,6 +5,8 @@ candidates.py  from a source or object to the file that ships: the rule `build`
 suite.py       the rule `tests`; recorder.py is its plugin inside pytest
 captures.py    the rule `replay`
 rules.py       the rules `verifier` and `live`
+covered.py     the rule `coverage`; counter.py is its plugin inside pytest
+fuzzed.py      the rule `fuzz`
 speed.py       the rule `speed`
 waivers.py     what is let through for a while all the same
 judge.py       all rules on all objects, as events

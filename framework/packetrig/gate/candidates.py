@@ -63,7 +63,7 @@ def prepare(
         return Candidate(name, given, source=given, kind=kind), _refused(e)
     except (Error, OSError) as e:
         return Candidate(name, given, source=given, kind=kind), _undecided(e)
-    candidate = Candidate(name, given, path, spec, given, source_sha256, built.command, kind)
+    candidate = Candidate(name, given, path, spec, given, source_sha256, built.command, kind, built)
     return candidate, _warned(built.warnings, warnings)
 
 

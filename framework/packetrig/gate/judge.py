@@ -5,18 +5,20 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import Error, Failure, PolicyError
 from ..packets import pcap
 from ..replay import expectations
-from . import captures, rules, speed, suite
+from . import captures, covered, fuzzed, rules, speed, suite
 from .candidates import check_names, prepare
 from .captures import Capture
 from .outcome import RULES, Answer, Candidate, Judged, Outcome, Reason
-from .policy import Policy, Tests
+from .policy import Coverage, Policy, Rules, Tests
 from .waivers import waived
 
 
@@ -59,10 +61,11 @@ def judge(
                 kind=kind,
             )
         )
-    told: suite.Suite | Error | None = None
-    if wanted.tests and any(candidate.spec for candidate, _ in prepared):
-        yield Asking("all objects", "tests")
-        told = _run_tests(wanted.tests.paths, seed)
+    hashes = [candidate.spec.sha256 for candidate, _ in prepared if candidate.spec]
+    told = _FromTests(seed)
+    if wanted.tests and hashes:
+        yield Asking("all objects", "tests and coverage" if wanted.coverage else "tests")
+        told = _run_tests(wanted.tests.paths, seed, hashes if wanted.coverage else ())
     for candidate, built in prepared:
         yield from _judge_one(policy, candidate, built, recorded, told)
 
@@ -72,7 +75,7 @@ def _judge_one(
     candidate: Candidate,
     built: Outcome,
     recorded: Sequence[Capture],
-    told: suite.Suite | Error | None,
+    told: _FromTests,
 ) -> Iterator[Asking | Judged]:
     wanted = policy.rules
     outcomes = [built]
@@ -82,31 +85,33 @@ def _judge_one(
         loaded, programs = rules.verifier(candidate, wanted.verifier)
         outcomes.append(loaded)
     if programs:
-        if wanted.tests and told is not None:
-            outcomes.append(_tested(candidate, told, wanted.tests))
-        if wanted.replay:
-            yield Asking(candidate.name, "replay")
-            replay_rule = wanted.replay
-            outcomes.append(
-                _told("replay", lambda: captures.replayed(candidate, replay_rule, recorded))
-            )
-        if wanted.speed:
-            yield Asking(candidate.name, "speed")
-            speed_rule = wanted.speed
-            setup = wanted.replay.setup if wanted.replay else None
-            outcomes.append(_told("speed", lambda: speed.measured(candidate, speed_rule, setup)))
-        if wanted.live:
-            yield Asking(candidate.name, "live")
-            live_rule = wanted.live
-            outcomes.append(
-                _told(
-                    "live",
-                    lambda: rules.on_a_wire(candidate, live_rule, wanted.replay, recorded),
-                )
-            )
+        for rule, ask in _questions(candidate, wanted, recorded, told).items():
+            yield Asking(candidate.name, rule)
+            outcomes.append(_told(rule, ask))
     if programs:  # what does not compile or does not load is waived by nobody
         outcomes = [waived(outcome, wanted.waiver) for outcome in outcomes]
     yield Judged(candidate, _complete(policy, outcomes), programs)
+
+
+def _questions(
+    candidate: Candidate, wanted: Rules, recorded: Sequence[Capture], told: _FromTests
+) -> dict[str, Callable[[], Outcome]]:
+    """List what is to be asked of an object that loads, in the order of the table."""
+    asked: dict[str, Callable[[], Outcome]] = {}
+    setup = wanted.replay.setup if wanted.replay else None
+    if tests_ := wanted.tests:
+        asked["tests"] = partial(_tested, candidate, told.tests, tests_)
+    if coverage_ := wanted.coverage:
+        asked["coverage"] = partial(_covered, candidate, told.counts, coverage_)
+    if replay_ := wanted.replay:
+        asked["replay"] = partial(captures.replayed, candidate, replay_, recorded)
+    if fuzz_ := wanted.fuzz:
+        asked["fuzz"] = partial(fuzzed.searched, candidate, fuzz_, setup, seed=told.seed)
+    if speed_ := wanted.speed:
+        asked["speed"] = partial(speed.measured, candidate, speed_, setup)
+    if live_ := wanted.live:
+        asked["live"] = partial(rules.on_a_wire, candidate, live_, wanted.replay, recorded)
+    return asked
 
 
 def _complete(policy: Policy, outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
@@ -130,17 +135,42 @@ def _told(rule: str, ask: Callable[[], Outcome]) -> Outcome:
         return Outcome(rule, Answer.UNDECIDED, "cannot tell", (Reason(str(e)),))
 
 
-def _run_tests(paths: Sequence[str], seed: int) -> suite.Suite | Error:
-    try:
-        return suite.run(paths, seed=seed)
-    except Error as e:
-        return e
+@dataclass(frozen=True, slots=True)
+class _FromTests:
+    """Hold what the policy's tests told, of all objects at once; an Error is why they could not."""
+
+    seed: int
+    tests: suite.Suite | Error | None = None
+    counts: covered.Counts | Error | None = None
 
 
-def _tested(candidate: Candidate, told: suite.Suite | Error, rule: Tests) -> Outcome:
-    if isinstance(told, Error):
-        return Outcome("tests", Answer.UNDECIDED, "cannot tell", (Reason(str(told)),))
+def _run_tests(paths: Sequence[str], seed: int, counted: Sequence[str]) -> _FromTests:
+    """Run the tests; and, at the same time, once more with twins of the objects to be counted."""
+    with ThreadPoolExecutor(max_workers=1) as other:
+        counting = other.submit(covered.run, paths, seed=seed, wanted=counted) if counted else None
+        tests: suite.Suite | Error
+        try:
+            tests = suite.run(paths, seed=seed)
+        except Error as e:
+            tests = e
+        if counting is None:
+            return _FromTests(seed, tests)
+        try:
+            return _FromTests(seed, tests, counting.result())
+        except Error as e:
+            return _FromTests(seed, tests, e)
+
+
+def _tested(candidate: Candidate, told: suite.Suite | Error | None, rule: Tests) -> Outcome:
+    if told is None or isinstance(told, Error):
+        raise told or Error("the tests were not run")
     return suite.judge(candidate, told, max_skipped=rule.max_skipped, min_tests=rule.min_tests)
+
+
+def _covered(candidate: Candidate, told: covered.Counts | Error | None, rule: Coverage) -> Outcome:
+    if told is None or isinstance(told, Error):
+        raise told or Error("the tests were not counted")
+    return covered.judge(candidate, told, rule)
 
 
 def _captures(policy: Policy) -> tuple[Capture, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..spec import Spec
 
-RULES = ("build", "verifier", "tests", "replay", "speed", "live")
+RULES = ("build", "verifier", "tests", "coverage", "replay", "fuzz", "speed", "live")
 # The table has a column for these whatever the policy, and for the others when they are on.
 ALWAYS_SHOWN = ("build", "verifier", "tests", "replay", "live")
 
@@ -74,7 +74,8 @@ class Candidate:
     """Name an object that is to be judged.
 
     `given` is what the user named, `path` the object file that ships; `spec` holds its bytes, and
-    is None when there is no object.
+    is None when there is no object. `built` is the same as the compiler made it, which knows its
+    source and command; None for an object that was given.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Candidate:
     source_sha256: str = ""
     command: tuple[str, ...] = ()
     kind: str | None = None
+    built: Spec | None = None
 
     @property
     def kinds(self) -> str:

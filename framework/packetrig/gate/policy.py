@@ -24,6 +24,10 @@ _Text = Annotated[str, Field(min_length=1)]
 _Count = Annotated[int, Field(ge=1)]
 _FROM_ONE = "a whole number from 1"
 _TEXTS = "a list of at least one text"
+_Share = Annotated[float, Field(ge=0, le=1)]
+_A_SHARE = "a share from 0 to 1"
+_DURATION = r"^[1-9]\d{0,5}[smh]$"
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 class _Section(BaseModel):
@@ -69,6 +73,33 @@ class Replay(_Section):
     checksums: bool = Field(False, description="true or false")
 
 
+class Coverage(_Section):
+    """Ask the tests of [tests] to execute at least these shares of the source, from 0 to 1."""
+
+    min_lines: _Share | None = Field(None, description=_A_SHARE)
+    min_branches: _Share | None = Field(None, description=_A_SHARE)
+    min_functions: _Share | None = Field(None, description=_A_SHARE)
+
+
+class Fuzz(_Section):
+    """Search for what the object handles wrongly, for a `time` or a number of `runs`."""
+
+    time: Annotated[str, Field(pattern=_DURATION)] | None = Field(
+        None, description="a time: '30s', '5m' or '1h'"
+    )
+    runs: _Count | None = Field(None, description=_FROM_ONE)
+    max_findings: int = Field(0, ge=0, description="a whole number from 0")
+    seed: int | None = Field(None, ge=0, lt=2**64, description="a whole number from 0")
+    workers: _Count = Field(1, le=1024, description=_FROM_ONE)
+    setup: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
+    crashes: _Text | None = Field(None, description="a folder, where findings are written")
+
+    @property
+    def seconds(self) -> float | None:
+        """Return `time` in seconds."""
+        return int(self.time[:-1]) * _UNITS[self.time[-1]] if self.time else None
+
+
 class Speed(_Section):
     """Limit what a packet costs, in ns or as a ratio to `baseline`, which is measured in turn."""
 
@@ -106,6 +137,8 @@ class Rules(_Section):
     verifier: Verifier | None = Field(None, description="a table: [verifier]")
     tests: Tests | None = Field(None, description="a table: [tests]")
     replay: Replay | None = Field(None, description="a table: [replay]")
+    coverage: Coverage | None = Field(None, description="a table: [coverage]")
+    fuzz: Fuzz | None = Field(None, description="a table: [fuzz]")
     speed: Speed | None = Field(None, description="a table: [speed]")
     live: Live | None = Field(None, description="a table: [live]")
     waiver: list[Waiver] = Field([], description="tables: [[waiver]]")
@@ -164,6 +197,13 @@ def read(path: str | Path, *, day: datetime.date | None = None) -> Policy:
 
 def _check_pairs(path: Path, rules: Rules) -> None:
     """Say which key is missing for one that is written, or is written for nothing."""
+    if rules.coverage:
+        if not rules.coverage.model_fields_set:
+            raise _missing(path, "[coverage] min-branches", ", ".join(_names(Coverage)))
+        if rules.tests is None:
+            raise _missing(path, "[tests] paths", "the tests whose coverage it is")
+    if rules.fuzz and rules.fuzz.time is None and rules.fuzz.runs is None:
+        raise _missing(path, "[fuzz] time", "an end: time = '60s' or runs = 20000")
     found = rules.speed
     if found is None:
         return
@@ -222,6 +262,8 @@ def _section(where: Sequence[str]) -> type[BaseModel]:
         "verifier": Verifier,
         "tests": Tests,
         "replay": Replay,
+        "coverage": Coverage,
+        "fuzz": Fuzz,
         "speed": Speed,
         "live": Live,
         "waiver": Waiver,

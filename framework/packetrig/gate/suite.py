@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,43 +78,60 @@ def run(paths: Sequence[str], *, seed: int) -> Suite:
     Raises:
         Error: pytest did not get as far as running the tests; its own words are in the message.
     """
-    words = ["pytest", "-q", "-p", "packetrig.gate.recorder", f"--hypothesis-seed={seed}", *paths]
-    # stdin is closed to it and its output kept: a person reads the gate's table.
-    with _folder() as folder:
-        try:
-            ended = subprocess.run(
-                [sys.executable, "-m", *words],
-                env={**os.environ, FOLDER: folder},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="backslashreplace",
-                check=False,
-            )
-        except OSError as e:
-            raise ToolMissing(f"pytest does not start: {e.strerror or e}") from e
-        if ended.returncode not in _RAN:
-            raise Error(
-                f"pytest could not run the tests (exit {ended.returncode}): "
-                f"{_last_words(ended.stdout)}; see: {shlex.join(['pytest', *paths])}"
-            )
-        tests = tuple(_read(Path(folder)))
+    with folder() as place:
+        ended = run_pytest("packetrig.gate.recorder", paths, seed=seed, variables={FOLDER: place})
+        tests = tuple(_read(Path(place)))
     if not tests and ended.returncode == 1:
         raise Error(f"pytest failed and told nothing: {_last_words(ended.stdout)}")
-    return Suite(tests, shlex.join(["pytest", f"--hypothesis-seed={seed}", *paths]), seed)
+    return Suite(tests, command(paths, seed), seed)
+
+
+def command(paths: Sequence[str], seed: int) -> str:
+    """Return the command that runs the tests as the gate does."""
+    return shlex.join(["pytest", f"--hypothesis-seed={seed}", *paths])
+
+
+def run_pytest(
+    plugin: str, paths: Sequence[str], *, seed: int, variables: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run pytest with a plugin of the gate's, which is told by variables where to write.
+
+    Raises:
+        Error: pytest did not get as far as running the tests; its own words are in the message.
+    """
+    words = ["pytest", "-q", "-p", plugin, f"--hypothesis-seed={seed}", *paths]
+    # stdin is closed to it and its output kept: a person reads the gate's table.
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", *words],
+            env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="backslashreplace",
+            check=False,
+        )
+    except OSError as e:
+        raise ToolMissing(f"pytest does not start: {e.strerror or e}") from e
+    if ended.returncode not in _RAN:
+        raise Error(
+            f"pytest could not run the tests (exit {ended.returncode}): "
+            f"{_last_words(ended.stdout)}; see: {shlex.join(['pytest', *paths])}"
+        )
+    return ended
 
 
 @contextmanager
-def _folder() -> Iterator[str]:
-    """Make the recorder's folder; and remove those of gates that were killed, by their lock."""
+def folder() -> Iterator[str]:
+    """Make a plugin's folder; and remove those of gates that were killed, by their lock."""
     for stale in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         _remove_stale(stale)
-    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
-        lock = os.open(folder, os.O_RDONLY)
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as made:
+        lock = os.open(made, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield folder
+            yield made
         finally:
             os.close(lock)
 

@@ -1,0 +1,162 @@
+"""The fuzz rule: a campaign on the object that ships, and what it found."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import fuzz
+from ..errors import Failure
+from ..fuzz import Ended, Found, Progress, Started, Unrepeated, crashfile, repeat
+from . import policy
+from .captures import filled, read_setup
+from .outcome import Answer, Candidate, Outcome, Reason
+
+_KINDS = ("xdp", "tc", "action")
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Collect what a campaign on one program told."""
+
+    name: str
+    seed: int
+    points: list[tuple[float, float]] = field(default_factory=list)
+    findings: dict[str, Found] = field(default_factory=dict)
+    unrepeated: list[Unrepeated] = field(default_factory=list)
+    why_plain: str = ""
+    ended: Ended | None = None
+
+    def take(self, event: object) -> None:
+        match event:
+            case Started():
+                self.why_plain = event.why_plain
+            case Progress():
+                self.points.append((event.runs, event.branches))
+            case Found():
+                self.findings.setdefault(_id(event), event)
+            case Unrepeated():
+                self.unrepeated.append(event)
+            case Ended():
+                self.ended = event
+                self.points.append((event.runs, event.branches))
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        ended = self.ended
+        return {
+            "seed": self.seed,
+            "runs": ended.runs if ended else 0,
+            "ended": ended.reason.value if ended else "",
+            "branches": ended.branches if ended else 0,
+            "of-branches": ended.of_branches if ended else 0,
+            "corpus": ended.corpus if ended else 0,
+            "checks": sorted(ended.shares) if ended else [],
+            "without-feedback": self.why_plain,
+            "findings": {
+                name: {
+                    "check": each.check,
+                    "said": _first(each.failure),
+                    "frames": [frame.hex() for frame in each.frames],
+                }
+                for name, each in sorted(self.findings.items())
+            },
+            "unrepeated": [f"{each.check}: {each.told}" for each in self.unrepeated],
+        }
+
+
+def _id(found: Found) -> str:
+    return found.finding.id if found.finding else f"{found.check}: {_first(found.failure)}"
+
+
+def _first(failure: Failure) -> str:
+    return str(failure).partition("\n")[0]
+
+
+def searched(candidate: Candidate, rule: policy.Fuzz, setup: str | None, *, seed: int) -> Outcome:
+    """Search each program that takes frames for what it handles wrongly."""
+    assert candidate.spec is not None
+    with candidate.spec.load(kind=candidate.kind) as probe:
+        names = [name for name, program in probe.programs.items() if program.kind in _KINDS]
+    if not names:
+        reason = Reason(f"campaigns know no programs of kind {candidate.kinds}")
+        return Outcome("fuzz", Answer.DOES_NOT_APPLY, "-", (reason,))
+    number = seed if rule.seed is None else rule.seed
+    seen = []
+    for name in names:
+        state = read_setup(rule.setup or setup, candidate, name)
+        found = _Seen(name, number)
+        spec = candidate.built or candidate.spec
+        recipe = fuzz.Recipe.of(spec, setup=state, program=name, kind=candidate.kind)
+        for event in fuzz.campaign(
+            recipe,
+            seconds=rule.seconds,
+            runs=rule.runs,
+            seed=number,
+            workers=rule.workers,
+        ):
+            found.take(event)
+        seen.append(found)
+    return _outcome(candidate, rule, setup, seen)
+
+
+def _outcome(
+    candidate: Candidate, rule: policy.Fuzz, setup: str | None, seen: list[_Seen]
+) -> Outcome:
+    count = sum(len(each.findings) for each in seen)
+    runs = sum(each.ended.runs for each in seen if each.ended)
+    refused = [] if count <= rule.max_findings else list(_reasons(candidate, rule, setup, seen))
+    unknown = [
+        Reason(f"{each.name}: {odd.check}: it did not repeat: {odd.told}")
+        for each in seen
+        for odd in each.unrepeated
+    ]
+    if not runs:
+        unknown.append(Reason("not one frame was run: nothing was tested"))
+    answer = Answer.REFUSED if refused else Answer.UNDECIDED if unknown else Answer.HELD
+    found = f"{count} finding{'' if count == 1 else 's'}"
+    shown = found if count else f"{runs} runs"
+    measured = {"programs": {each.name: each.measured for each in seen}, "workers": rule.workers}
+    shows = {"curve": _curve(seen[0])} if seen[0].points else {}
+    return Outcome("fuzz", answer, shown, (*refused, *unknown), measured, shows=shows)
+
+
+def _reasons(
+    candidate: Candidate, rule: policy.Fuzz, setup: str | None, seen: list[_Seen]
+) -> Iterator[Reason]:
+    pattern = rule.setup or setup
+    for each in seen:
+        for found in each.findings.values():
+            text = f"{each.name}: {found.check}: {_first(found.failure)}"
+            if found.finding:
+                text = f"{found.finding.place}: {text}"
+            if found.finding and rule.crashes:
+                crashfile.write(found.finding, rule.crashes)
+                command = repeat.replay(found.finding, rule.crashes)
+                yield Reason(text, command, str(found.failure))
+                continue
+            words = ["packetrig", "run", str(candidate.path)]
+            if candidate.spec is not None and len(candidate.spec.programs) > 1:
+                words += ["--program", each.name]
+            for frame in found.frames:
+                words += ["--frame", frame.hex()]
+            path = filled(pattern, candidate, each.name) if pattern else None
+            if path and path.exists():
+                words += ["--setup", str(path)]
+            yield Reason(text, shlex.join(words), str(found.failure))
+
+
+def _curve(seen: _Seen) -> dict[str, Any]:
+    ended = seen.ended
+    told = seen.name
+    if ended:
+        branches = f"{ended.branches} of {ended.of_branches} sides of branches"
+        told = f"{seen.name}: {branches} after {ended.runs} runs"
+    return {
+        "points": seen.points,
+        "x": "runs",
+        "y": "sides of branches",
+        "told": told,
+    }
