@@ -68,7 +68,7 @@ def minimise(source: str, folder: str, **options: Any) -> int:
     with recipe_of(made).open() as target:
         done = corpus.minimise(lambda frame: target.covers([frame]))
     console.say(
-        f"{folder}: {done.kept} frames kept, {done.removed} removed; together they reach "
-        f"{done.covered} of the program's counters, as before"
+        f"{folder}: {done.kept} frames kept, {done.removed} removed; together they reach all that "
+        "they reached before"
     )
     return Exit.HELD

@@ -101,6 +101,10 @@ class People:
         """Print what people want to hear of it."""
         if isinstance(event, Started):
             self._started = event
+            console.say(
+                f"{event.program} ({event.kind}): seed {event.seed}, {event.seeds} frames to begin "
+                f"with, {_counted(len(event.checks), 'judge')}"
+            )
             if event.why_plain:
                 console.say(f"without coverage, so blindly: {event.why_plain}")
         elif isinstance(event, Unrepeated):
@@ -135,7 +139,7 @@ class People:
         if ended.refused:
             yield f"{ended.refused} of them refused by the kernel, not tested"
         where = f" in {self._corpus}" if self._corpus else ""
-        yield f"corpus: {ended.corpus} frames{where}, from {started.seeds} to begin with"
+        yield f"corpus: {ended.corpus} frames{where}"
         yield "judged by:"
         tested = ended.runs - ended.refused
         for check, saw in ended.shares.items():

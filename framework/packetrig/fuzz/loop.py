@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import refusals
-from .._bpf import OUTPUT_ROOM, covmap, ffi, lib, strerror
+from .._bpf import OUTPUT_ROOM, ffi, lib, strerror
 from .._bpf.contexts import LAYOUTS
 from .._bpf.profile import Profile
 from ..checks.builtin import DROPS
@@ -17,6 +17,7 @@ from ..program import Program
 from ..run import Run, made
 from ..verdicts import TABLES, XDP
 from .dictionary import Word
+from .sums import sums_of
 from .target import Target
 
 # A story is no longer than this: short enough for Ctrl-C, and for the time that was asked for.
@@ -137,16 +138,7 @@ class Loop:
     def _add_sums(self, profile: Profile | None) -> None:
         """Tell the loop what no counter counts: the sides of branches that are sums of some."""
         assert profile is not None
-        sums: dict[tuple[tuple[int, int], ...], None] = {}
-        first = {(each.name, each.hash): each.offset // 8 for each in profile.functions}
-        for mapped in covmap.read(profile, name=self.program.name):
-            at = first[mapped.name, mapped.hash]
-            for region in mapped.regions:
-                for found in (region.count, region.otherwise):
-                    terms = sorted((at + number, factor) for number, factor in found.items())
-                    if len(terms) > 1:
-                        sums[tuple(terms)] = None
-        for each in sums:
+        for each in sums_of(profile):
             for counter, factor in each:
                 lib.pr_fuzz_term(self._fuzz, counter, factor, (counter, factor) == each[-1])
 

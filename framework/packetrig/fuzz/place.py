@@ -18,9 +18,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from ..coverage import Counters, Measured, measure
+from ..coverage import Counters, Measured, Profile, measure, texts
 from ..errors import Error
 from .finding import Place
+from .sums import executed
 from .target import Target
 
 Story = Sequence[bytes]
@@ -41,7 +42,7 @@ def of(target: Target, failing: Story, passing: Iterable[Story] = ()) -> Place:
         return Place(shown(path, path))
     mine = _taken(target, failing)
     wrong = measure(profile, [mine])
-    nearest = _nearest(target, mine, list(passing)[-_CANDIDATES:])
+    nearest = _nearest(target, profile, mine, list(passing)[-_CANDIDATES:])
     right = measure(profile, [nearest]) if nearest else None
     found = _decided(wrong, right, _whole(path))
     if found is None:
@@ -62,36 +63,31 @@ def _taken(target: Target, story: Story) -> bytes:
     return counters.take()
 
 
-def _nearest(target: Target, mine: bytes, passing: list[Story]) -> bytes:
-    executed = _numbers(mine)
+def _nearest(target: Target, profile: Profile, mine: bytes, passing: list[Story]) -> bytes:
+    own = executed(profile, mine)
     found = []
     for age, story in enumerate(reversed(passing)):
         try:
             taken = _taken(target, story)
         except Error:  # the kernel refuses it
             continue
-        found.append((len(executed ^ _numbers(taken)), age, taken, story))
+        found.append((len(own ^ executed(profile, taken)), age, taken, story))
     for _, _, taken, story in sorted(found, key=lambda each: each[:2]):
         if target.check(story) is None:
             return taken
     return b""
 
 
-def _numbers(taken: bytes) -> frozenset[int]:
-    counts = memoryview(taken).cast("Q")
-    return frozenset(number for number, count in enumerate(counts) if count)
-
-
 def _decided(wrong: Measured, right: Measured | None, source: str) -> tuple[str, int, int] | None:
-    executed = list(_lines(wrong, source))
+    mine = list(_lines(wrong, source))
     if right is not None:
         others = set(_lines(right, source))
-        only = [each for each in executed if each not in others]
+        only = [each for each in mine if each not in others]
         if only:
             return (*only[-1], 0)
         if apart := _conditions(wrong, right, source):
             return apart[-1]
-    return (*executed[-1], 0) if executed else None
+    return (*mine[-1], 0) if mine else None
 
 
 def _lines(found: Measured, source: str) -> Iterator[tuple[str, int]]:
@@ -149,13 +145,13 @@ def shown(file: str, source: str) -> str:
 
 
 def _line(path: str, line: int) -> str:
-    lines = _text(path)
+    lines = _text(path, texts.times())
     return lines[line - 1].strip() if 0 < line <= len(lines) else ""
 
 
 @lru_cache(maxsize=16)
-def _text(path: str) -> tuple[str, ...]:
+def _text(path: str, _times: int) -> tuple[str, ...]:
     try:
-        return tuple(Path(path).read_text(encoding="utf-8", errors="replace").split("\n"))
+        return tuple(texts.read(path).split("\n"))
     except OSError:
         return ()

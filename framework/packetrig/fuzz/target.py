@@ -21,6 +21,7 @@ from ..replay import Setup
 from ..spec import Spec, build
 from ..state import Moment
 from ..verdicts import Verdict
+from .sums import executed
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ class Target:
             differential.compare(run, other.run(frame), verdicts=self.verdicts)
 
     def covers(self, frames: Sequence[bytes]) -> frozenset[int]:
-        """Tell what of the program frames execute, from the set-up state: numbers of counters.
+        """Tell what of the program frames execute, from the set-up state, as numbers.
 
         Raises:
             Error: The object has no counters, and why.
@@ -217,8 +218,9 @@ class Target:
                 self.program.run(frame)
             except InputRefused:
                 continue
-        taken = memoryview(counters.take()).cast("Q")
-        return frozenset(number for number, count in enumerate(taken) if count)
+        profile = self.object.spec.profile
+        assert profile is not None
+        return executed(profile, counters.take())
 
     def close(self) -> None:
         """Unload everything; does nothing the second time."""
