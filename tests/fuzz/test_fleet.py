@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from packetrig.coverage import texts
 from packetrig.errors import Error
 from packetrig.fuzz import campaign, slices
 from packetrig.fuzz.corpus import Corpus
@@ -21,6 +22,7 @@ from packetrig.fuzz.events import (
     WorkerLeftOut,
     WorkerLost,
 )
+from packetrig.fuzz.finding import Finding
 from packetrig.fuzz.fleet import Fleet
 from packetrig.fuzz.hands import Order
 from packetrig.fuzz.seeds import plain
@@ -133,3 +135,45 @@ def test_a_check_that_breaks_is_told_and_gives_the_programs_back() -> None:
 
     assert "check it_breaks itself failed" in slices.work(Slice("three", order, runs=10)).broken
     assert not slices._sessions
+
+
+ABORTS = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("xdp") int aborts(struct xdp_md *ctx)
+{
+	unsigned char *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	if (data + 14 > end)
+		return XDP_DROP;
+	if (data[12] == 8) {
+		data[0] = 1;
+		return XDP_ABORTED;
+	}
+	return XDP_PASS;
+}
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+
+def test_a_worker_without_the_sources_finds_the_same_at_the_same_place(tmp_path: Path) -> None:
+    source = tmp_path / "aborts.bpf.c"
+    source.write_text(ABORTS)
+    recipe = Recipe.of(source)
+    here = found_in(Order(recipe, 1, seeds=plain()))
+    carried = {str(source): ABORTS}
+
+    source.unlink()
+    there = found_in(Order(recipe, 1, seeds=plain(), texts=carried))
+    texts.give({})
+
+    assert here.place.line == 12 and here.place.code == "return XDP_ABORTED;"
+    assert (there.id, there.place) == (here.id, here.place)
+    assert found_in(Order(recipe, 1, seeds=plain())).place.code == ""
+
+
+def found_in(order: Order) -> Finding:
+    report = slices.work(Slice("four", order, runs=200, is_last=True))
+    found = next(each for each in report.events if isinstance(each, Found))
+    assert found.finding is not None
+    return found.finding

@@ -16,6 +16,7 @@ from .._bpf import covmap
 from .._bpf.covmap import Mapped, Region, RegionKind, Sum
 from .._bpf.profile import Profile
 from . import lines as _lines
+from . import texts
 
 _MARK = re.compile(r"/\*\s*unreachable:\s*(\S.*?)\s*\*/")
 _FLAT = (RegionKind.CODE, RegionKind.EXPANSION, RegionKind.SKIPPED, RegionKind.GAP)
@@ -362,6 +363,8 @@ def plain_name(name: str) -> str:
 
 def marks_of(path: str) -> dict[int, str]:
     """Find the lines of a source that are marked unreachable, each with its reason."""
+    if (text := texts.given(path)) is not None:
+        return _marks_in(text)
     try:
         stat = Path(path).stat()
     except OSError:
@@ -375,6 +378,11 @@ def _marks(path: str, _time: int, _size: int) -> dict[int, str]:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
+    return _marks_in(text)
+
+
+@functools.lru_cache(maxsize=256)
+def _marks_in(text: str) -> dict[int, str]:
     if "unreachable:" not in text:
         return {}
     numbered = ((n, _MARK.search(line)) for n, line in enumerate(text.split("\n"), 1))

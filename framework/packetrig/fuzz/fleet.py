@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..coverage import measure, texts
 from ..errors import Error
 from . import slices
 from .cluster import PATIENCE, Back, Cluster
@@ -85,6 +86,7 @@ class Fleet:
             self._corpus, seed, recipe.counting.profile if recipe.counting else None
         )
         self._made = made_of(recipe)
+        self._texts = _texts_of(recipe)
         self._name = uuid.uuid4().hex
         self._members: dict[str, _Member] = {}
         self._left_out: dict[str, str] = {}
@@ -192,7 +194,7 @@ class Fleet:
             member.life += 1
             seed = seed_of(self._seed, member.number, member.life)
             order = Order(
-                self._recipe, seed, tuple(self._frames), self._seeds, is_full=self._is_full
+                self._recipe, seed, tuple(self._frames), self._seeds, self._is_full, self._texts
             )
             member.heard = len(self._frames)
         frames = tuple(self._frames[member.heard :])
@@ -281,6 +283,13 @@ class Fleet:
                 member.asked = 0
                 if isinstance(back.value, Report) and back.value.started is not None:
                     member.is_begun = True
+
+
+def _texts_of(recipe: Recipe) -> dict[str, str]:
+    profile = recipe.counting.profile if recipe.counting else None
+    if profile is None:
+        return {}
+    return texts.read_all(measure(profile, [bytes(profile.counters_size)]).files)
 
 
 def _from_here(path: str) -> str:

@@ -18,7 +18,8 @@ from .target import Recipe
 class Order:
     """Say what a worker has to do: on what, with which random choices, from which frames.
 
-    `frames` are those of the corpus; `seeds` those to begin with, None for the usual ones.
+    `frames` are those of the corpus; `seeds` those to begin with, None for the usual ones. `texts`
+    are the sources by their paths, for a machine that has not got them.
     """
 
     recipe: Recipe
@@ -26,6 +27,7 @@ class Order:
     frames: tuple[bytes, ...] = ()
     seeds: tuple[bytes, ...] | None = None
     is_full: bool = True
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .._bpf import probes
+from ..coverage import texts
 from ..errors import Error, InternalError
 from . import travel
 from .events import Event, Found, Started
@@ -108,6 +109,7 @@ def work(part: Slice) -> Report:
     if session is None:
         if part.order is None:
             return Report(is_new=True)
+        texts.give(part.order.texts)
         try:
             session = _Session(part.order)
         except Error as e:
