@@ -177,7 +177,10 @@ def test_minimising_leaves_what_covers(packetrig: Command, place: Path) -> None:
         (("minimise", "mix.o", "corpus"), "no object file mix.o"),
         (("merge", "odd", "in.pcap"), "odd/README: no part of a corpus"),
         (("merge", "state.toml", "in.pcap"), "state.toml: is a file; name a folder"),
-        (("merge", "corpus", "absent.pcap"), "absent.pcap: there is no such file of frames"),
+        (
+            ("merge", "corpus", "absent.pcap"),
+            "absent.pcap: there is no such file to take seeds from",
+        ),
     ],
     ids=str,
 )

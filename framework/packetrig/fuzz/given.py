@@ -15,7 +15,7 @@ _CAPTURES = (".pcap", ".pcapng", ".cap")
 _KNOWN = (*_CAPTURES, ".toml", SUFFIX)
 
 
-def frames_of(path: str | Path) -> list[bytes]:
+def frames_of(path: str | Path) -> tuple[bytes, ...]:
     """Read the frames of a file, or of all files below a folder that hold any.
 
     Of a capture, packets that the snap length cut are left out: the beginning of a packet is
@@ -27,15 +27,15 @@ def frames_of(path: str | Path) -> list[bytes]:
     """
     path = Path(path)
     if not path.exists():
-        raise NotFound(f"{path}: there is no such file of frames to begin with")
+        raise NotFound(f"{path}: there is no such file to take seeds from")
     files = [path]
     if path.is_dir():
         files = sorted(each for each in path.rglob("*") if each.suffix in _KNOWN)
     found = [frame for each in files for frame in _frames(each, is_asked=each == path)]
     if not found:
         kinds = ", ".join(_KNOWN)
-        raise Error(f"{path}: holds no frame to begin with (looked at are {kinds})")
-    return list(dict.fromkeys(found))
+        raise Error(f"{path}: no seeds in it: no frame in any {kinds}")
+    return tuple(found)
 
 
 def _frames(path: Path, *, is_asked: bool) -> Iterator[bytes]:
@@ -57,7 +57,7 @@ def _written(path: Path, *, is_asked: bool) -> Iterator[bytes]:
         raise Error(f"{path}: cannot be read: {e}") from e
     layers: list[dict[str, Any]] = [*_tables(found.get("frame")), *_tables(found.get("packet"))]
     if is_asked and not layers:
-        raise Error(f"{path}: is neither a golden file nor a crash file: it holds no frame")
+        raise Error(f"{path}: no golden packet, and no crash file: it holds no frame")
     for each in layers:
         try:
             yield written.rebuilt(each)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
-from ..errors import Error, NotFound
-from ..packets import craft, dns, http, malformed, pcap, tunnels, written
-from .corpus import SUFFIX
+from ..packets import craft, dns, http, malformed, tunnels
+from .given import frames_of as read
 from .words import Words
+
+__all__ = ["broken", "of_setup", "plain", "read"]
 
 _MOST_OF_SETUP = 512
 _SYN = 0x02
@@ -122,36 +121,3 @@ def _transport(
 def broken() -> tuple[bytes, ...]:
     """Give the catalogue of malformed frames."""
     return tuple(bytes(case.frame) for case in malformed.catalogue())
-
-
-def read(path: str | Path) -> tuple[bytes, ...]:
-    """Read seeds from a capture, a golden packet, a corpus entry, or a folder of such.
-
-    Raises:
-        NotFound: There is no such file.
-        Error: It is none of these, or broken.
-    """
-    path = Path(path)
-    if path.is_dir():
-        files = sorted(each for each in path.rglob("*") if each.is_file())
-        known = [each for each in files if each.suffix in (".pcap", ".pcapng", SUFFIX)]
-        if not known:
-            raise Error(f"{path}: no seeds in it: neither captures nor {SUFFIX} files")
-        return tuple(frame for each in known for frame in read(each))
-    if not path.exists():
-        raise NotFound(f"{path}: there is no such file to take seeds from")
-    if path.suffix == SUFFIX:
-        return (path.read_bytes(),)
-    if path.suffix == ".toml":
-        return _golden(path)
-    return tuple(each.data for each in pcap.read(path) if not each.is_snapped)
-
-
-def _golden(path: Path) -> tuple[bytes, ...]:
-    try:
-        layers = tomllib.loads(path.read_text(encoding="utf-8")).get("packet", {})
-    except (OSError, ValueError) as e:
-        raise Error(f"{path}: cannot be read as a golden packet: {e}") from e
-    if not layers:
-        raise Error(f"{path}: no golden packet: it has no [packet]")
-    return (written.rebuilt(layers),)
