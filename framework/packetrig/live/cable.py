@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import Error
 from .end import End
-from .ethtool import switch
+from .ethtool import carries, switch
 from .rtnl import netlink
 
 _NO_VETH = {errno.EOPNOTSUPP: "this kernel has no veth: load the module, or enable CONFIG_VETH"}
@@ -30,10 +30,7 @@ class Manner:
 
 
 def lay(pairs: Sequence[tuple[End, End]], manner: Manner) -> None:
-    """Make a veth pair for each pair of ends, and bring all of them up.
-
-    One netlink socket a namespace: opening one takes as long as a request.
-    """
+    """Make a veth pair for each pair of ends, and bring all of them up."""
     near, far = pairs[0][0].namespace, pairs[0][1].namespace
     with ExitStack() as stack:
         here = stack.enter_context(netlink(near, "making a veth pair", hints=_NO_VETH))
@@ -45,8 +42,8 @@ def lay(pairs: Sequence[tuple[End, End]], manner: Manner) -> None:
         for end, route in ends:
             _prepare(end, gro=manner.gro)
             route.link("set", index=end.index, state="up", arp=manner.arp)
-        for end, route in ends:
-            _until_it_carries(route, end)
+    for end, _ in ends:
+        _until_it_carries(end)
 
 
 def _make(route: Any, left: End, right: End, manner: Manner, *, apart: bool) -> None:
@@ -65,11 +62,12 @@ def _prepare(end: End, *, gro: bool) -> None:
             switch(sock, end.name, **off, gro=gro)
 
 
-def _until_it_carries(route: Any, end: End) -> None:
+def _until_it_carries(end: End) -> None:
     # A frame that is sent before the kernel's link watch has run is lost in a no-op queue. Asking
     # for the link makes it run ("net: core: synchronize link-watch when
     # carrier is queried", v6.8); an older kernel is asked until it has.
     until = time.monotonic() + _DEADLINE
-    while next(iter(route.get_links(end.index))).get_attr("IFLA_OPERSTATE") != "UP":
-        if time.monotonic() > until:
-            raise Error(f"{end.name}: the interface did not come up within {_DEADLINE:g} s")
+    with end.namespace.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        while not carries(sock, end.name):
+            if time.monotonic() > until:
+                raise Error(f"{end.name}: the interface did not come up within {_DEADLINE:g} s")

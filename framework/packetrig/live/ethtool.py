@@ -15,6 +15,8 @@ from ..errors import Error
 
 _SIOCETHTOOL = 0x8946
 _ETH_SS_STATS = 1
+_GLINK = 0x0A
+_SIOCGIFFLAGS, _IFF_RUNNING = 0x8913, 0x40
 _GSTRINGS, _GSTATS, _GSSET_INFO = 0x1B, 0x1D, 0x37
 # Commands that set one switch: struct ethtool_value { u32 cmd, data; }.
 _SWITCHES = {
@@ -44,6 +46,19 @@ def switch(sock: socket.socket, interface: str, **switches: bool) -> None:
         except OSError as e:
             if wanted or e.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
                 raise Error(f"{interface}: {name}: {e.strerror}") from e
+
+
+def carries(sock: socket.socket, interface: str) -> bool:
+    """Tell whether an interface is up and its queue takes frames."""
+    _ioctl(sock, interface, array.array("I", [_GLINK, 0]))
+    (flags,) = struct.unpack_from(
+        "=H", fcntl.ioctl(sock, _SIOCGIFFLAGS, interface.encode().ljust(40, b"\0")), 16
+    )
+    if not flags & _IFF_RUNNING:
+        return False
+    # Once more, now that the state is told: the queue is made under the lock that this waits for.
+    _ioctl(sock, interface, array.array("I", [_GLINK, 0]))
+    return True
 
 
 class Counters:

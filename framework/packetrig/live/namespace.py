@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .. import _bpf
 from ..errors import Error, PermissionDenied, ToolMissing
@@ -31,9 +33,11 @@ class Namespace:
     neither the namespace nor its interfaces behind.
     """
 
-    __slots__ = ("_own",)
+    __slots__ = ("_own", "_thread", "route")
 
     def __init__(self) -> None:
+        self.route: Any = None  # rtnl.netlink() keeps its socket here
+        self._thread = threading.get_ident()
         try:
             self._own = _bpf.Namespace()
         except PermissionDenied as e:
@@ -53,8 +57,16 @@ class Namespace:
         """Return `fd`, so that the namespace can be passed where a file can."""
         return int(self._own.fd)
 
+    @property
+    def is_own(self) -> bool:
+        """Tell whether the calling thread is the one that made the namespace."""
+        return self._thread == threading.get_ident()
+
     def close(self) -> None:
         """Give the namespace back; does nothing the second time."""
+        route, self.route = self.route, None
+        if route is not None:
+            route.close()
         self._own.close()
 
     @contextmanager

@@ -23,12 +23,19 @@ def netlink(
 ) -> Iterator[Any]:
     """Open rtnetlink in a namespace; what the kernel refuses becomes an Error that begins so.
 
-    A netlink socket belongs to the namespace, and pyroute2's to the thread, that opened it: it is
-    opened where it is used (1 ms). `hints` says by errno what to try.
+    A netlink socket belongs to the namespace, and pyroute2's to the thread, that opened it. Opening
+    one takes as long as two requests, so the thread that made the namespace keeps one with it.
+    `hints` says by errno what to try.
     """
     try:
-        with namespace.inside(), IPRoute(ext_ack=True) as route:
-            yield route
+        with namespace.inside():
+            if not namespace.is_own:
+                with IPRoute(ext_ack=True) as route:
+                    yield route
+                return
+            if namespace.route is None:
+                namespace.route = IPRoute(ext_ack=True)
+            yield namespace.route
     except NetlinkError as e:
         raise _in_words(e, doing, hints) from e
 
