@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import packetrig
-from packetrig import XDP, Error, InputRefused, check, fuzz
+from packetrig import XDP, Error, InputRefused, Unsupported, check, fuzz
 from packetrig.fuzz import Ended, Event, Found, NewEntry, Recipe, Started, StopReason, Target
 from packetrig.fuzz import seeds as sources
 from packetrig.packets import craft
@@ -181,6 +181,19 @@ def test_another_program_sees_the_same_story() -> None:
     assert [n for name, n in ended(events).shares.items() if name.startswith("the same as")] == [
         4000
     ]
+
+
+def test_a_twin_at_another_hook_may_say_it_in_other_words() -> None:
+    twin = packetrig.build(ROOT / "progs" / "tc_http.bpf.c")
+
+    events = told(HTTP, setup=SETUP, against=twin)
+
+    assert [event for event in events if isinstance(event, Found | fuzz.Unrepeated)] == []
+
+
+def test_a_program_that_no_test_run_takes_is_an_error() -> None:
+    with pytest.raises(Unsupported, match="xdp/devmap"):
+        told(HERE / "xdp_behind.bpf.c")
 
 
 def test_a_model_sees_a_share_and_the_share_is_told() -> None:

@@ -125,6 +125,8 @@ class Loop:
         self.runner = Runner(program, has_output=has_output)
         count = self.counters.size // 8 if self.counters else 0
         self.limits = _limits(program, self.runner, longest)
+        if target.other_program is not None:
+            _narrow(self.limits, target.other_program)
         self.limits.has_feedback = target.has_feedback
         self.limits.every = every
         self._fuzz = ffi.gc(lib.pr_fuzz_new(seed, self.limits, count), lib.pr_fuzz_free)
@@ -189,6 +191,8 @@ class Loop:
         counters = self.counters.address if self.counters else ffi.NULL
         error = lib.pr_fuzz_tell(self._fuzz, self.runner.ready(), self._story, counters, count)
         if error == -errno.ENODATA:
+            if self._story.count:  # all were refused, and this says why
+                self.program.run(Story(self.program, self._story).frame(0))
             raise InputRefused(
                 f"{self.program.name}: none of the seeds is a frame that a test run of a "
                 f"{self.program.kind} program takes; name other seeds"
@@ -209,15 +213,25 @@ class Loop:
         return int(found)
 
 
+def _range(program: Program) -> tuple[int, int]:
+    if program.kind in refusals.SKB_KINDS:
+        return refusals.LEAST + 1, refusals.limits().skb_most
+    return refusals.range_of(program.kind, has_frags=program.has_frags)
+
+
+def _narrow(limits: Any, other: Program) -> None:
+    """Make only frames that the other program can be given as well."""
+    least, most = _range(other)
+    limits.least, limits.most = max(limits.least, least), min(limits.most, most)
+    limits.is_skb = limits.is_skb or other.kind in refusals.SKB_KINDS
+
+
 def _limits(program: Program, runner: Runner, longest: int) -> Any:
     kind = program.kind
     limits = ffi.new("struct pr_limits *")
     limits.is_skb = kind in refusals.SKB_KINDS
     limits.is_xdp = kind == "xdp"
-    least, most = refusals.range_of(kind, has_frags=program.has_frags)
-    if limits.is_skb:
-        least, most = refusals.LEAST + 1, refusals.limits().skb_most
-    limits.least = least
+    limits.least, most = _range(program)
     limits.most = min(most, max(_MOST_BYTES, longest))
     limits.linear = runner.linear
     helpers = program.owner.spec.helpers_of(program.name)
