@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import packetrig
 from packetrig.live import Namespace, namespace
 from packetrig.live.rtnl import netlink
 
@@ -33,14 +34,17 @@ def filtering(machine: Rig, attach: Attach, standing: Callable[[], list[int]]) -
 @pytest.fixture
 def spare(machine: Rig) -> Iterator[str]:
     """Make an interface that a test may take down and away."""
-    with netlink(machine.wire.right.namespace, "making spare") as route:
-        route.link("add", kind="veth", ifname="spare", peer={"ifname": "other"})
-        index = route.link_lookup(ifname="spare")[0]
-        route.link("set", index=index, state="up")
+    make(machine, "spare")
     yield "spare"
     with netlink(machine.wire.right.namespace, "removing spare") as route:
         for found in route.link_lookup(ifname="spare"):
             route.link("del", index=found)
+
+
+def make(machine: Rig, name: str) -> None:
+    with netlink(machine.wire.right.namespace, f"making {name}") as route:
+        route.link("add", kind="veth", ifname=name, peer={"ifname": "other"})
+        route.link("set", index=route.link_lookup(ifname=name)[0], state="up")
 
 
 def remove(machine: Rig, name: str) -> None:
@@ -242,6 +246,57 @@ def test_a_journal_that_cannot_be_read_is_named(
     assert (asked.code, again.code, recovered.code) == (2, 2, 2)
 
 
+def test_an_interface_that_came_again_is_not_the_one_that_was(
+    machine: Rig, path: Path, spare: str
+) -> None:
+    machine(*force(path, spare))
+    remove(machine, spare)
+    make(machine, spare)
+
+    said = machine.status()
+    refused = machine(*force(path, spare))
+    recovered = machine("attach", "--recover", "--iface", spare)
+    again = machine(*force(path, spare))
+
+    assert [spot["state"] for spot in said] == ["interface gone"]
+    assert (refused.code, recovered.code, again.code) == (2, 0, 0)
+    assert "is another interface of that name by now" in refused.err
+    assert "`packetrig attach --recover` forgets the one that is gone" in refused.err
+
+
+def test_maps_of_another_shape_are_not_kept(
+    machine: Rig, attach: Attach, filtering: None, tmp_path: Path
+) -> None:
+    source = tmp_path / "other.bpf.c"
+    text = Path(__file__).with_name("filters.bpf.c").read_text()
+    source.write_text(text.replace("__type(key, __be32);", "__type(key, __u64);"))
+    other = tmp_path / "other.o"
+    other.write_bytes(packetrig.build(source).data)
+
+    ended = machine(*force(other, "right", "new_xdp"), "--keep-maps")
+
+    assert ended.code == 2
+    assert "--keep-maps: the map blocked that is there is of another shape: key size 4, not 8" in (
+        ended.err
+    )
+
+
+def test_filters_that_are_no_programs_are_told(machine: Rig, attach: Attach) -> None:
+    index = machine.wire.right.index
+    with netlink(machine.wire.right.namespace, "somebody") as route:
+        route.tc("add", "clsact", index)
+        words = {"parent": 0xFFFFFFF2, "prio": 7, "protocol": 0x0800, "target": 0x10020}
+        route.tc("add-filter", "u32", index, keys=["0x0/0x0+0"], **words)
+
+    ended = attach("old_tc", mode="tc-ingress")
+
+    machine("detach", "--iface", "right")
+    with netlink(machine.wire.right.namespace, "somebody") as route:
+        route.tc("del", "clsact", index)
+    assert ended.code == 0
+    assert "filters that are no BPF programs: u32 (priority 7); yours" in ended.out
+
+
 def test_two_attaches_at_once_are_named(
     machine: Rig, attach: Attach, path: Path, filtering: None
 ) -> None:
@@ -304,6 +359,7 @@ def test_without_a_reason_nothing_is_attached(machine: Rig, path: Path) -> None:
         (("--program", "odl_xdp"), "no program named 'odl_xdp', did you mean 'old_xdp'?"),
         (("--set", "pased=1"), "no global named 'pased', did you mean 'passed'?"),
         (("--keep-maps",), "--keep-maps: packetrig has attached nothing to right yet"),
+        (("--min-traffic", "0.5", "--for", "1s"), "--for must be at least as long"),
         (("--mode", "nativ"), "'nativ' is not one of 'native'"),
     ],
 )

@@ -136,6 +136,8 @@ def _check(
     asked = plan.command or plan.counters or plan.max_drops is not None
     if not plan.seconds and (asked or plan.min_traffic is not None):
         raise Error("nothing would be watched: say for how long with --for")
+    if plan.min_traffic is not None and plan.seconds < plan.baseline:
+        raise Error("--min-traffic compares spans of --baseline: --for must be at least as long")
     if plan.seconds and plan.every <= 0:
         raise Error("--every must be more than nothing")
 

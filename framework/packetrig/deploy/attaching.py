@@ -111,7 +111,10 @@ def ready(spot: Spot) -> Journal | None:
             f"{spot.name}: {found.work.kind} by process {found.work.pid} was not finished: {what} "
             "completes or undoes it"
         )
-    there = carry.standing(found)
+    try:
+        there = carry.standing(found)
+    except hooks.Gone as e:
+        raise hooks.Gone(f"{e}; {what} forgets the one that is gone") from e
     if there != found.top.id:
         seen = f"program {there}" if there else "nothing"
         raise Error(

@@ -48,7 +48,8 @@ def look(interface: hooks.Interface, hook: str) -> Seen:
         mode = next(iter(interface.xdp), "")
         return Seen(tuple(interface.xdp.values()), mode)
     if hook in hooks.PARENT:
-        return Seen(tuple(each.program_id for each in hooks.filters(interface.index, hook)), hook)
+        found = hooks.filters(interface.index, hook)
+        return Seen(tuple(each.program_id for each in found if each.program_id), hook)
     try:
         return Seen(tuple(kernel.tcx_programs(interface.index, hook)), hook)
     except kernel.NoLinks:

@@ -64,6 +64,7 @@ def preflight(
         _frames(candidate, interface, has),
         _queues(interface, has),
         _others(candidate, interface, journal),
+        _filters(candidate, interface),
         _machine(),
     ):
         found += look
@@ -223,6 +224,19 @@ def _same_hook(
             "beside",
             f"{where} has programs that packetrig did not attach: {numbers}; --replace-foreign "
             f"{strange[0]} takes its place, beside it yours would run first",
+        )
+
+
+def _filters(candidate: Candidate, interface: hooks.Interface) -> Iterator[Finding]:
+    if candidate.hook not in hooks.PARENT:
+        return
+    others = [f for f in hooks.filters(interface.index, candidate.hook) if not f.program_id]
+    if others:
+        told = ", ".join(dict.fromkeys(f"{f.name} (priority {f.priority})" for f in others))
+        yield _note(
+            "filters",
+            f"{candidate.hook} of {interface.name} has filters that are no BPF programs: {told}; "
+            "yours is put before them",
         )
 
 

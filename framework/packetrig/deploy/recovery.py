@@ -132,7 +132,12 @@ def sweep_orphans() -> None:
 
 
 def _orphans() -> list[Path]:
-    folder = places.BPFFS / "packetrig"
+    own = f"{places.netns()}-"
+    # The pins first: whoever begins meanwhile writes his journal before he pins.
+    try:
+        pins = [p for p in (places.BPFFS / "packetrig").iterdir() if p.name.startswith(own)]
+    except OSError:
+        return []
     known = set()
     for path in journals.all_files():
         try:
@@ -141,8 +146,4 @@ def _orphans() -> list[Path]:
             return []  # what it would speak of is not known
         if journal is not None:
             known.add(journal.pins.name)
-    own = f"{places.netns()}-"
-    try:
-        return sorted(p for p in folder.iterdir() if p.name.startswith(own) and p.name not in known)
-    except OSError:
-        return []
+    return sorted(p for p in pins if p.name not in known)

@@ -57,8 +57,27 @@ def loaded(
             path = maps / name if maps else None
             if path is not None and path.exists():
                 shared[name] = stack.enter_context(kernel.pinned(path))
+                _check_shape(spec, name, shared[name])
         made = stack.enter_context(
             _Reusing(spec, shared, program=program, kind=kind, values=setup.globals)
         )
         setup.put(made)
         yield made
+
+
+def _check_shape(spec: Spec, name: str, fd: int) -> None:
+    wanted = spec.maps[name]
+    kind, key_size, value_size, entries = kernel.map_shape(fd)
+    told = [
+        f"{what} {theirs}, not {ours}"
+        for what, theirs, ours in (
+            ("kind", kind, int(wanted.kind)),
+            ("key size", key_size, wanted.key_size),
+            ("value size", value_size, wanted.value_size),
+            ("entries", entries, wanted.max_entries or entries),
+        )
+        if theirs != ours
+    ]
+    if told:
+        # An empty map in its place would be a filter that has forgotten what it filters.
+        raise Error(f"--keep-maps: the map {name} that is there is of another shape: {told[0]}")

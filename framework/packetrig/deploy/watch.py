@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._bpf import lib
 from ..errors import Error, Failure
 from ..live import hooks
 from ..objects import Object
@@ -268,6 +269,8 @@ def run_command(plan: Watch, stop: Stop) -> None:
             stdout=said,
             stderr=said,
             start_new_session=True,
+            # It ends with a watcher that is killed; there is one thread, so nothing can be locked.
+            preexec_fn=lib.pr_die_with_parent,  # noqa: PLW1509
         )
         ended = False
         try:

@@ -56,7 +56,7 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Name a BPF filter in clsact and the program behind it."""
+    """Name a filter in clsact and the program behind it; 0 where it is no BPF program."""
 
     priority: int
     handle: int
@@ -123,22 +123,24 @@ def set_xdp(index: int, fd: int, mode: str, *, expected: int | None, doing: str)
 
 
 def filters(index: int, hook: str) -> list[Filter]:
-    """List the BPF filters of a clsact hook in the order in which they run."""
+    """List the filters of a clsact hook in the order in which they run, those of BPF and others."""
     with _netlink(f"interface {index}: asking for its filters") as route:
         try:
             found = [
                 Filter(message["info"] >> 16, message["handle"], *_program_of(message))
                 for message in route.get_filters(index=index, parent=PARENT[hook])
-                if message.get_attr("TCA_OPTIONS")
+                if message.get_attr("TCA_OPTIONS") and message["handle"]
             ]
         except NetlinkError as e:
             if e.code in (errno.EINVAL, errno.ENOENT):
                 return []  # no clsact, no filters
             raise
-    return sorted((each for each in found if each.program_id), key=lambda f: f.priority)
+    return sorted(found, key=lambda each: each.priority)
 
 
 def _program_of(message: Any) -> tuple[int, str]:
+    if message.get_attr("TCA_KIND") != "bpf":
+        return 0, str(message.get_attr("TCA_KIND"))
     # pyroute2's table of TCA_BPF_* ends before TCA_BPF_ID: it is read from the message's bytes.
     number, name = 0, ""
     for key, value in message.get_attr("TCA_OPTIONS")["attrs"]:
