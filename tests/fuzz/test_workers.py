@@ -45,9 +45,12 @@ from packetrig.fuzz.engine import Limits
 from packetrig.fuzz.events import NewEntry
 from packetrig.fuzz.target import Recipe
 from packetrig.fuzz.workers import Crew
-for event in Crew(Recipe.of(sys.argv[1]), 2, seeds=[bytes(64)]).events(Limits()):
-    if not isinstance(event, NewEntry):
-        print(event, flush=True)
+try:
+    for event in Crew(Recipe.of(sys.argv[1]), 2, seeds=[bytes(64)]).events(Limits()):
+        if not isinstance(event, NewEntry):
+            print(event, flush=True)
+except KeyboardInterrupt:
+    print("StopReason.INTERRUPTED between two events")
 """
 
 
@@ -142,7 +145,7 @@ def test_a_check_that_breaks_in_a_worker_is_the_error_of_the_campaign() -> None:
 def test_what_several_workers_find_is_one_finding() -> None:
     recipe = Recipe.of(HTTP, checks=(at_work.no_frame_has_an_even_length,))
 
-    events = list(Crew(recipe, 2, seeds=plain()).events(Limits(runs=2000)))
+    events = list(Crew(recipe, 2, seeds=plain()).events(Limits(runs=400)))
 
     found = [each for each in events if isinstance(each, Found)]
     assert [each.check for each in found] == ["no_frame_has_an_even_length"]
@@ -175,6 +178,24 @@ def test_no_worker_outlives_its_campaign_however_that_ends(how: signal.Signals) 
             os.close(worker)
         last = told.read().splitlines()[-1:]
     assert (how == signal.SIGINT) == any("StopReason.INTERRUPTED" in line for line in last)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_campaign_with_all_that_its_workers_did(http: Recipe) -> None:
+    before = children()
+    events = Crew(http, 2, seeds=plain()).events(Limits())
+    told = [next(events)]
+    while not isinstance(told[-1], Progress) or not told[-1].runs:
+        told.append(next(events))
+
+    rest = [events.throw(KeyboardInterrupt()), *events]  # type: ignore[attr-defined]
+
+    ended = rest[-1]
+    assert isinstance(ended, Ended)
+    assert ended.reason is StopReason.INTERRUPTED
+    assert ended.runs > told[-1].runs
+    assert set(ended.shares.values()) == {ended.runs - ended.refused}
+    assert children() == before
 
 
 def test_a_campaign_without_workers_is_refused(http: Recipe) -> None:
