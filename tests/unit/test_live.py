@@ -8,7 +8,7 @@ import pytest
 
 from packetrig import TC, XDP
 from packetrig.errors import Error
-from packetrig.live import Ended, Mode, Trip
+from packetrig.live import Ended, Mode, Sent, Trip
 from packetrig.live.smoke import ends
 from packetrig.live.taps import ETH_P_802_2, ETH_P_802_3, _with_tag, protocol_of
 
@@ -55,6 +55,13 @@ def test_a_frame_without_a_tag_is_left_alone():
         (Mode.TC_EGRESS, TC.SHOT, Ended.NOWHERE),
         (Mode.TC_INGRESS, TC.REDIRECT, Ended.ELSEWHERE),
         (Mode.TC_INGRESS, 77, Ended.STACK),
+        (Mode.TCX_INGRESS, TC.SHOT, Ended.NOWHERE),
+        (
+            Mode.TCX_INGRESS,
+            TC.STOLEN,
+            Ended.STACK,
+        ),  # tcx knows OK, SHOT, REDIRECT; the rest is NEXT
+        (Mode.TCX_EGRESS, TC.REDIRECT, Ended.ELSEWHERE),
     ],
 )
 def test_each_verdict_has_its_end(mode, verdict, ended):
@@ -72,6 +79,26 @@ def test_each_verdict_has_its_end(mode, verdict, ended):
 )
 def test_a_trip_sums_up_what_was_seen(passed, returned, counters, ended):
     assert Trip(b"x", passed, returned, counters).ended is ended
+
+
+def test_a_frame_that_one_other_end_heard_ended_there():
+    heard = {"left2": (b"x",)}
+    assert Trip(b"x", (), (), {}, heard).ended is Ended.ELSEWHERE
+    assert Trip(b"x", (), (), {}, heard).port == "left2"
+    assert Trip(b"x", (), (), {}, {**heard, "left3": (b"x",)}).port == ""
+    assert Trip(b"x", (b"x",), (), {}, heard).ended is Ended.STACK  # a copy went elsewhere
+
+
+def test_what_was_sent_is_the_list_of_what_arrived_and_more():
+    sent = Sent(Trip(b"x", (b"y", b"z"), (b"w",)))
+    assert sent == [b"y", b"z"]
+    assert (sent.ended, sent.returned, sent.port) == (Ended.STACK, (b"w",), "")
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_hook_sees_what_comes_or_what_goes(mode):
+    assert mode.is_xdp + mode.is_tc_ingress + mode.is_egress == 1
+    assert mode.is_tcx == mode.value.startswith("tcx")
 
 
 def test_a_mode_is_known_by_its_name():
