@@ -250,8 +250,7 @@ class Fleet:
         if found.finding is None:
             return found
         place = replace(found.finding.place, path=_from_here(found.finding.place.path))
-        finding = replace(found.finding, place=place, made=self._made, seed=self._seed)
-        return replace(found, finding=finding)
+        return replace(found, finding=replace(found.finding, place=place, made=self._made))
 
     def _finish(self, cluster: Cluster, limits: Limits) -> Iterator[Event]:
         """Hear what is still at work, then let everybody judge what waits, and end."""

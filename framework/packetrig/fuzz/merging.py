@@ -66,7 +66,9 @@ class Merged:
             self._newest = time.monotonic()
             yield NewEntry(event.frame, len(self.corpus) - 1, -1, max(event.covers, self.covered))
         elif isinstance(event, Found) and _name(event) not in self.findings:
-            found = replace(event, runs=self.runs, seconds=self.seconds)
+            # The seed is the campaign's: a worker's own says nothing to whoever reads it.
+            finding = event.finding and replace(event.finding, seed=self.seed)
+            found = replace(event, runs=self.runs, seconds=self.seconds, finding=finding)
             self.findings[_name(event)] = found
             yield found
         elif isinstance(event, Unrepeated) and event.check not in self._unrepeated:
