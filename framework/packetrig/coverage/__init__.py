@@ -2,7 +2,12 @@
 
 twins.py         a program compiled once more, so that it counts
 counting.py      the counters of a loaded object
-measuring.py     how much was executed, file by file
+measuring.py     from counters to what was executed
+measured.py      lines, branches and functions, file by file
+texts.py         sources that came along from elsewhere
+marks.py         what its author says cannot be reached
+gathered.py      the counters of a whole run, of several processes
+reports/         as people and machines read it
 lines.py         from counted pieces of source to lines, as llvm-cov does it
 """
 
@@ -10,16 +15,8 @@ from __future__ import annotations
 
 from .._bpf.profile import Profile
 from .counting import Counters
-from .measuring import (
-    Branch,
-    Excluded,
-    FileMeasure,
-    FunctionCount,
-    Measured,
-    Share,
-    measure,
-    measure_all,
-)
+from .measured import Branch, Excluded, FileMeasure, FunctionCount, Measured, Share
+from .measuring import measure, measure_all
 from .twins import instrument, twin
 
 __all__ = [

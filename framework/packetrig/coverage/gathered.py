@@ -12,7 +12,8 @@ from typing import Any
 
 from .._bpf import profile as _profile
 from .._bpf.profile import Profile
-from .measuring import Measured, measure_all
+from .measured import Measured
+from .measuring import Reached, measure_all
 
 _LAST = (1 << 64) - 1
 
@@ -87,14 +88,12 @@ class Gathered:
         self, below: Iterable[str | os.PathLike[str]] | None
     ) -> dict[str, dict[int, list[str]]]:
         """Tell which tests reached each line: {file: {line: [test]}}."""
-        below = list(below) if below is not None else None
+        reached = Reached(below)
         found: dict[str, dict[int, list[str]]] = {}
         for test, taken in sorted(self._by_test().items()):
-            for path, each in measure_all(taken, below=below).files.items():
-                of_file = found.setdefault(path, {})
-                for line, count in each.line_counts.items():
-                    if count:
-                        of_file.setdefault(line, []).append(test)
+            lines = set().union(*(reached.lines(profile, its) for profile, its in taken))
+            for path, line in lines:
+                found.setdefault(path, {}).setdefault(line, []).append(test)
         return {path: dict(sorted(of_file.items())) for path, of_file in sorted(found.items())}
 
     def _by_test(self) -> dict[str, list[tuple[Profile, bytes]]]:

@@ -1,4 +1,4 @@
-"""How much of a program was executed: lines, regions, branches and functions, file by file."""
+"""Work out from counters how much of a program was executed."""
 
 from __future__ import annotations
 
@@ -6,160 +6,18 @@ import functools
 import os
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
 
 from .. import toolchain
 from .._bpf import covmap
 from .._bpf.covmap import Mapped, Region, RegionKind, Sum
 from .._bpf.profile import Profile
 from . import lines as _lines
-from . import texts
+from .marks import marks_of
+from .measured import Branch, Excluded, FileMeasure, FunctionCount, Measured, Share
 
-_MARK = re.compile(r"/\*\s*unreachable:\s*(\S.*?)\s*\*/")
 _FLAT = (RegionKind.CODE, RegionKind.EXPANSION, RegionKind.SKIPPED, RegionKind.GAP)
-
-
-class Share(NamedTuple):
-    """Hold how many of how many were executed."""
-
-    covered: int
-    total: int
-
-    @property
-    def percent(self) -> float:
-        """Return the share in percent; all of nothing is 100."""
-        return 100.0 * self.covered / self.total if self.total else 100.0
-
-    def __add__(self, other: object) -> Share:
-        if not isinstance(other, Share):
-            return NotImplemented
-        return Share(self.covered + other.covered, self.total + other.total)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Branch:
-    """Describe a condition: where it stands, and how often it was true and false."""
-
-    file: str
-    line: int
-    column: int
-    end_line: int
-    end_column: int
-    true_count: int
-    false_count: int
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Name the sides that were never taken, as LINE:COLUMN->false."""
-        sides = (("true", self.true_count), ("false", self.false_count))
-        return tuple(f"{self.line}:{self.column}->{side}" for side, count in sides if not count)
-
-    @property
-    def share(self) -> Share:
-        """Count its two sides."""
-        return Share(2 - len(self.missing), 2)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class FunctionCount:
-    """Describe a function: where it begins, and how often it was called."""
-
-    line: int
-    name: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Excluded:
-    """Describe a line that its author marked unreachable, and whether it was reached all the same.
-
-    A line with branches is reached when every side of each was taken: then nothing is left that
-    could not be. `lines` are the line itself and those that only a side of its branches leads to,
-    one that was never taken.
-    """
-
-    file: str
-    line: int
-    reason: str
-    is_reached: bool
-    lines: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FileMeasure:
-    """Hold what was executed of one file."""
-
-    path: str
-    line_counts: Mapping[int, int]
-    branch_list: tuple[Branch, ...]
-    function_list: tuple[FunctionCount, ...]
-    regions: Share
-    excluded: tuple[Excluded, ...] = ()
-
-    @property
-    def lines(self) -> Share:
-        """Count the lines."""
-        return Share(sum(map(bool, self.line_counts.values())), len(self.line_counts))
-
-    @property
-    def branches(self) -> Share:
-        """Count the sides of branches."""
-        return sum((each.share for each in self.branch_list), Share(0, 0))
-
-    @property
-    def functions(self) -> Share:
-        """Count the functions."""
-        return Share(sum(bool(f.count) for f in self.function_list), len(self.function_list))
-
-    @property
-    def missing_lines(self) -> list[int]:
-        """List the lines that never ran."""
-        return sorted(line for line, count in self.line_counts.items() if not count)
-
-    @property
-    def missing_branches(self) -> list[str]:
-        """List the sides of branches that were never taken."""
-        return [side for each in self.branch_list for side in each.missing]
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Hold what was executed, file by file; `branches`, `lines` ... are the totals."""
-
-    files: Mapping[str, FileMeasure]
-
-    @property
-    def lines(self) -> Share:
-        """Count the lines of all files."""
-        return sum((each.lines for each in self.files.values()), Share(0, 0))
-
-    @property
-    def branches(self) -> Share:
-        """Count the sides of branches of all files."""
-        return sum((each.branches for each in self.files.values()), Share(0, 0))
-
-    @property
-    def functions(self) -> Share:
-        """Count the functions of all files."""
-        return sum((each.functions for each in self.files.values()), Share(0, 0))
-
-    @property
-    def regions(self) -> Share:
-        """Count the regions of all files: pieces of code that run whole or not at all."""
-        return sum((each.regions for each in self.files.values()), Share(0, 0))
-
-    @property
-    def branch_list(self) -> tuple[Branch, ...]:
-        """List the branches of all files."""
-        return tuple(branch for each in self.files.values() for branch in each.branch_list)
-
-    @property
-    def excluded(self) -> tuple[Excluded, ...]:
-        """List the lines that their authors marked unreachable."""
-        return tuple(line for each in self.files.values() for line in each.excluded)
 
 
 def measure(
@@ -230,11 +88,47 @@ def _added(taken: Iterable[tuple[Profile, bytes]]) -> list[tuple[Profile, list[i
 
 
 @functools.lru_cache(maxsize=64)
-def _mapping(profile: Profile) -> list[tuple[Mapped, int]]:
-    """Read the mapping of an object: each function, and the number of its first counter."""
-    offsets = {(f.name, f.hash): f.offset // 8 for f in profile.functions}
+def _mapping(profile: Profile) -> list[tuple[Mapped, int, int]]:
+    """Read the mapping of an object: each function, its first counter, and how many it has."""
+    places = {(f.name, f.hash): (f.offset // 8, f.counters) for f in profile.functions}
     name = profile.object.name
-    return [(each, offsets[each.name, each.hash]) for each in covmap.read(profile, name=name)]
+    return [(each, *places[each.name, each.hash]) for each in covmap.read(profile, name=name)]
+
+
+class Reached:
+    """Tell which lines ran, of many snapshots: what a function counted is worked out once."""
+
+    def __init__(self, below: Iterable[str | os.PathLike[str]] | None) -> None:
+        self._is_wanted = is_wanted(below)
+        self._known: dict[tuple[str, int, tuple[int, ...]], frozenset[tuple[str, int]]] = {}
+
+    def lines(self, profile: Profile, counters: bytes) -> set[tuple[str, int]]:
+        """Give the lines that ran, each as (file, number)."""
+        numbers = struct.unpack(f"={profile.counters_size // 8}Q", counters)
+        found: set[tuple[str, int]] = set()
+        for mapped, first, count in _mapping(profile):
+            own = numbers[first : first + count]
+            if any(own):
+                key = (mapped.name, mapped.hash, own)
+                if key not in self._known:
+                    self._known[key] = frozenset(self._of(mapped, list(own)))
+                found |= self._known[key]
+        return found
+
+    def _of(self, mapped: Mapped, counters: list[int]) -> Iterator[tuple[str, int]]:
+        pieces: dict[str, list[_lines.Piece]] = {}
+        for region in mapped.regions:
+            path = mapped.files[region.file]
+            if region.kind in _FLAT and self._is_wanted(path):
+                pieces.setdefault(path, []).append(_piece(region, counters, 0))
+        for path, found in pieces.items():
+            counts = _lines.line_counts(_lines.segments(found))
+            yield from ((path, line) for line, count in counts.items() if count)
+
+
+def _piece(region: Region, counters: list[int], first: int) -> _lines.Piece:
+    start, end = (region.line, region.column), (region.end_line, region.end_column)
+    return _lines.Piece(start, end, region.kind, _evaluate(region.count, counters, first))
 
 
 _Where = tuple[int, int, int, int]
@@ -290,7 +184,7 @@ def _tally(
     tallies: dict[str, _Tally],
 ) -> None:
     pieces: dict[str, list[_lines.Piece]] = {}
-    for mapped, first in _mapping(profile):
+    for mapped, first, _ in _mapping(profile):
         for path, line, guarded in _guards(mapped, wanted, counters, first):
             tally = tallies.setdefault(path, _Tally())
             tally.guarded.setdefault(line, set()).update(guarded)
@@ -303,8 +197,7 @@ def _tally(
             count = _evaluate(region.count, counters, first)
             where = (region.line, region.column, region.end_line, region.end_column)
             if region.kind in _FLAT:
-                start, end = where[:2], where[2:]
-                pieces.setdefault(path, []).append(_lines.Piece(start, end, region.kind, count))
+                pieces.setdefault(path, []).append(_piece(region, counters, first))
             if region.kind is RegionKind.CODE:
                 tally.regions[where] = tally.regions.get(where, 0) + count
             elif region.kind is RegionKind.BRANCH and not _is_unwritten(region):
@@ -359,31 +252,3 @@ def _evaluate(sum_: Sum, counters: list[int], first: int) -> int:
 def plain_name(name: str) -> str:
     """Return a function's name without the file that LLVM puts in front of a static one."""
     return re.split(r"[:;]", name)[-1]
-
-
-def marks_of(path: str) -> dict[int, str]:
-    """Find the lines of a source that are marked unreachable, each with its reason."""
-    if (text := texts.given(path)) is not None:
-        return _marks_in(text)
-    try:
-        stat = Path(path).stat()
-    except OSError:
-        return {}
-    return _marks(path, stat.st_mtime_ns, stat.st_size)
-
-
-@functools.lru_cache(maxsize=1024)
-def _marks(path: str, _time: int, _size: int) -> dict[int, str]:
-    try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    return _marks_in(text)
-
-
-@functools.lru_cache(maxsize=256)
-def _marks_in(text: str) -> dict[int, str]:
-    if "unreachable:" not in text:
-        return {}
-    numbered = ((n, _MARK.search(line)) for n, line in enumerate(text.split("\n"), 1))
-    return {number: found[1] for number, found in numbered if found}

@@ -7,7 +7,7 @@ import time
 from pathlib import PurePath
 from xml.etree import ElementTree
 
-from ..measuring import Branch, FileMeasure, Share
+from ..measured import Branch, FileMeasure, Share
 from .report import Report
 
 _DTD = "http://cobertura.sourceforge.net/xml/coverage-04.dtd"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..measuring import FileMeasure
+from ..measured import FileMeasure
 from .report import Report
 
 

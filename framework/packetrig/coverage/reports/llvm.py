@@ -16,7 +16,7 @@ from ..._bpf import covmap
 from ..._bpf.covmap import RegionKind
 from ...toolchain import llvm
 from ..gathered import Counted, Gathered, names
-from ..measuring import Share
+from ..measured import Share
 from .report import Report
 from .table import percent, shown, table
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..gathered import Gathered
-from ..measuring import FileMeasure, Measured, Share
+from ..measured import FileMeasure, Measured, Share
 
 
 @dataclass(frozen=True, slots=True)

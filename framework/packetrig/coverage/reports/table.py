@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from .. import lines as _lines
-from ..measuring import FileMeasure, Measured, Share
+from ..measured import FileMeasure, Measured, Share
 from .report import Report
 
 
