@@ -33,7 +33,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what runs came to into the golden files that they are compared with",
     )
+    _add_coverage_options(parser)
 
+
+def _add_coverage_options(parser: pytest.Parser) -> None:
     cover = parser.getgroup(
         "packetrig coverage", "coverage of eBPF programs, as pytest-cov says it"
     )
