@@ -89,7 +89,8 @@ def _show(done: Again, path: Path, *, keep: bool) -> None:
         other = ", which is another check than the one it was found by" if done.is_another else ""
         console.say(f"  now       {str(done.failure).partition(chr(10))[0]}{other}")
         for line in str(done.failure).split("\n")[1:]:
-            console.say(f"  {line}")
+            if not line.startswith("  repeat "):  # it knows neither the set-up nor the story
+                console.say(f"  {line}")
     elif done.is_same_object:
         console.say(
             "  now       it does what is expected, and the object is, to the byte, the one that "
