@@ -187,6 +187,10 @@ class Kills:
         self.report.by[f"{name}, {victim}"] += 1
         self.rig.settled()
         told, before = self.told()
+        if told == "unfinished" and chance.random() < 0.5:
+            self.rig("attach", "--recover", kill="watcher", at=chance.randrange(1, 20_000), then=0)
+            self.report.by["recovery"] += 1
+            self.check(self.told()[1] in (before, self.old), "a recovery that was killed")
         recovered = self.rig("attach", "--recover")
         self.check(recovered.code == 0, f"recovery failed: {recovered.out}{recovered.err}")
         after = self.programs()

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from packetrig import deploy, gate, live
 from packetrig.cli import main
+from packetrig.deploy import kernel as deploy_kernel
 
 LOADED = (deploy, gate, live)  # so that no child has to import them
 GUARDIANS: list[int] = []
@@ -72,6 +73,11 @@ def killer(victim: str, at: int, then: int) -> Callable[..., None]:
     return step
 
 
+def no_links(*_: object, doing: str, **__: object) -> NoReturn:
+    """Be a kernel that has no links for XDP: before Linux 5.9."""
+    raise deploy_kernel.NoLinks(doing)
+
+
 def note_guardians() -> None:
     """Keep the numbers of guardians: they are to be found by whoever kills them."""
     start = deploy.Guardian.start
@@ -97,6 +103,8 @@ def child(message: dict[str, Any], fds: list[int]) -> NoReturn:
             sys.setprofile(lambda *_: steps.append(1))
         if "kill" in message:
             sys.setprofile(killer(message["kill"], message["at"], message["then"]))
+        if "without_links" in message:
+            deploy_kernel.create_link = no_links
         if "uid" in message:
             os.setuid(message["uid"])
         code = main(message["words"])

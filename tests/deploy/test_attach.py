@@ -221,3 +221,34 @@ def test_a_driver_without_native_xdp_is_named(machine: Rig, path: Path) -> None:
     assert (native.code, generic.code) == (2, 0)
     assert "the driver of lo (" in native.err
     assert "has no native XDP: use --mode generic" in native.err
+
+
+def test_a_kernel_without_links_holds_programs_over_netlink(
+    machine: Rig, path: Path, standing: Callable[[], list[int]]
+) -> None:
+    words = ("attach", path, "--iface", "right", "--force", "a test", "--program")
+
+    first = machine(*words, "old_xdp", without_links=True)
+    second = machine(*words, "new_xdp", without_links=True)
+    (spot,) = machine.status()
+    machine("detach", "--iface", "right")
+    back = standing()
+    machine("detach", "--iface", "right")
+
+    assert (first.code, second.code) == (0, 0)
+    assert spot["carrier"] == {"by": "netlink"}
+    assert back == [spot["generations"][1]["id"]]
+    assert standing() == []
+
+
+def test_a_dry_run_changes_nothing(machine: Rig, attach: Attach) -> None:
+    attach("old_xdp")
+    (before,) = machine.status()
+
+    ended = attach("new_xdp", "--dry-run")
+    refused = attach("old_tc", "--dry-run")
+
+    assert (ended.code, refused.code) == (0, 2)
+    assert ended.out.endswith("right (native): nothing stands in the way\n")
+    assert machine.status() == [before]
+    assert len([pin for pin in machine.pins() if "generation" in pin and "program" in pin]) == 1

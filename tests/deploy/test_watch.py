@@ -199,6 +199,7 @@ def test_the_guardian_puts_it_back_when_the_watcher_is_killed(
     (spot,) = machine.status()
     assert top(machine) == ("attached", "old_xdp")
     assert "was taken back: the process that watched it died" in spot["last"]
+    assert "was taken back: the process that watched it died" in machine("status").out
 
 
 def test_a_guardian_that_is_killed_is_replaced(
@@ -274,6 +275,8 @@ def test_who_may_not_read_the_journals_is_told(machine: Rig, attach: Attach) -> 
         folder.chmod(0o700)
 
     ended = machine("status", uid=65534)
+    detached = machine("detach", "--iface", "right", "--mode", "native", uid=65534)
 
-    assert ended.code == 2
+    assert (ended.code, detached.code) == (2, 2)
     assert "run it as root" in ended.err
+    assert "run it as root" in detached.err

@@ -75,6 +75,7 @@ def seconds_of(context: click.Context, parameter: click.Parameter, value: str) -
     help="What passes must not fall below this share of what passed before.",
 )
 @click.option("--baseline", metavar="TIME", callback=seconds_of, default="2s", show_default=True)
+@click.option("--dry-run", is_flag=True, help="Look at everything, load it, and change nothing.")
 @click.option("--recover", is_flag=True, help="Complete or undo what was not finished.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(path: str | None, iface: str | None, recover: bool, as_json: bool, **given: Any) -> int:
@@ -112,6 +113,7 @@ def command(path: str | None, iface: str | None, recover: bool, as_json: bool, *
         kind=given["kind"],
         setup=_setup(given["setup"], given["settings"]),
         keeps_maps=given["keep_maps"],
+        is_dry=given["dry_run"],
         replaces=given["replace_foreign"],
         allowed=frozenset(given["allow"]),
         plan=plan,
@@ -169,6 +171,8 @@ def _run(request: deploy.Request, as_json: bool) -> int:
             told |= _document(event)
             for line in [] if as_json else _lines(event):
                 console.say(line, at_once=True)
+    if request.is_dry and not as_json:
+        console.say(f"{request.interface} ({request.mode}): nothing stands in the way")
     if as_json:
         console.document(told)
     return Exit.HELD

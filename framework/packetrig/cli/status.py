@@ -44,8 +44,14 @@ def _row(each: deploy.Status) -> list[str]:
         f"{top.user} {top.at}" if top else "-",
         _permit(top),
         _way_back(each),
-        each.reason,
+        each.reason or _happened(each),
     ]
+
+
+def _happened(each: deploy.Status) -> str:
+    # That what was asked for was done is seen; that it was taken back is not.
+    last = each.journal.last if each.journal else ""
+    return last if "back" in last else ""
 
 
 def _program(each: deploy.Status) -> str:

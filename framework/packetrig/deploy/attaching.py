@@ -43,6 +43,7 @@ class Request:
     kind: str | None = None
     setup: Setup = field(default_factory=Setup)
     keeps_maps: bool = False
+    is_dry: bool = False  # look at everything, and change nothing
     replaces: int = 0
     allowed: frozenset[str] = frozenset()
     plan: watch.Watch = field(default_factory=watch.Watch)
@@ -164,6 +165,8 @@ def _attach(run: _Attaching, before: Journal | None) -> Iterator[Event]:
     permit = request.permit(program.name, has.driver)
     for limit in request.plan.counters:
         limit.value(run.loaded)  # a name that is wrong is told now
+    if request.is_dry:
+        return
     measured = _well_before(run)
     journal = _prepared(run, before, permit)
     guardian = None

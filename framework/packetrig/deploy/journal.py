@@ -263,6 +263,8 @@ def locked(spot: Spot) -> Iterator[int]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except PermissionError as e:
+        raise PermissionDenied(f"{path}: not permitted; run it as root") from e
     except OSError as e:
         raise Error(f"{path}: cannot be opened: {(e.strerror or str(e)).lower()}") from e
     try:
