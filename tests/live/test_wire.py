@@ -173,6 +173,28 @@ def test_a_frame_that_does_not_fit_is_refused(wire, size):
         wire.send(bytes(size))
 
 
+@pytest.mark.parametrize("mtu", [67, 65536, -1, "1500", None])
+def test_an_mtu_that_no_veth_has_is_named(mtu):
+    with pytest.raises(Error, match=f"mtu={mtu!r}: a veth has one of 68 to 65535"):
+        Wire(mtu=mtu)
+
+
+@pytest.mark.parametrize(
+    ("address", "prefix"), [("nonsense", 24), ("10.0.0.1", 33), ("2001:db8::1", 129)]
+)
+def test_an_address_that_is_none_is_named(wire, address, prefix):
+    with pytest.raises(Error, match=f"right: the address {address}/{prefix}: "):
+        wire.right.assign(address, prefix)
+
+
+@pytest.mark.parametrize(
+    ("address", "mac"), [("10.0.0.1", "02:00"), ("10.0.0", "02:00:00:00:00:01")]
+)
+def test_a_neighbour_that_is_none_is_named(wire, address, mac):
+    with pytest.raises(Error, match=f"right: the neighbour {address}: "):
+        wire.right.meet(address, mac)
+
+
 def test_a_wire_for_jumbo_frames_carries_them(frame):
     with Wire(mtu=3000) as wide:
         assert wide.send(frame(0, size=3014)) == [frame(0, size=3014)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Protocol
@@ -15,6 +17,7 @@ from .taps import ETH_P_ALL, Tap
 from .trip import Sent, Trip
 
 _IFA_F_NODAD = 0x02
+_MAC = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 
 
 class Carrier(Protocol):
@@ -140,12 +143,22 @@ class End:
 
         With `check`, IPv6 first asks whether another has it, as it does on a real network.
         """
+        try:
+            ipaddress.ip_interface(f"{address}/{prefix}")
+        except ValueError as e:
+            raise Error(f"{self.name}: the address {address}/{prefix}: {e}") from e
         flags = _IFA_F_NODAD if ":" in address and not check else 0
         with netlink(self.namespace, f"{self.name}: the address {address}") as route:
             route.addr("add", index=self.index, address=address, prefixlen=prefix, flags=flags)
 
     def meet(self, address: str, mac: str) -> None:
         """Tell this end the MAC of a neighbour, so that it need not ask."""
+        try:
+            ipaddress.ip_address(address)
+        except ValueError as e:
+            raise Error(f"{self.name}: the neighbour {address}: {e}") from e
+        if not _MAC.fullmatch(str(mac)):
+            raise Error(f"{self.name}: the neighbour {address}: {mac!r} is no MAC address")
         with netlink(self.namespace, f"{self.name}: the neighbour {address}") as route:
             route.neigh("add", index=self.index, dst=address, lladdr=mac, state="permanent")
 

@@ -68,8 +68,10 @@ class Wire:
         gro: bool = True,
         ports: int = 1,
     ) -> None:
-        if not 1 <= ports <= 16:
+        if type(ports) is not int or not 1 <= ports <= 16:
             raise Error(f"ports={ports!r}: a wire has 1 to 16")
+        if type(mtu) is not int or not 68 <= mtu <= 65535:
+            raise Error(f"mtu={mtu!r}: a veth has one of 68 to 65535 bytes")
         self._manner = Manner(mtu=mtu, arp=arp, gro=gro)
         self._apart = apart
         self._ipv6 = ipv6
