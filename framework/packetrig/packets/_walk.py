@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from ._cursor import Cursor, Span
 
@@ -19,7 +20,13 @@ _Next = tuple[Callable[[Cursor, int], "_Next"], int] | None
 
 
 def walked(frame: bytes) -> Cursor:
-    cursor = Cursor(bytes(frame))
+    return _walked(bytes(frame))
+
+
+# Each check walks along the frame before and the frame after: nobody changes what it is given.
+@lru_cache(maxsize=4)
+def _walked(frame: bytes) -> Cursor:
+    cursor = Cursor(frame)
     following: _Next = (_ether, 0)
     while following is not None and following[1] < cursor.end:
         if len(cursor.headers) >= _MAX_HEADERS:
