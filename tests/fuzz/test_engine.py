@@ -338,3 +338,14 @@ def test_without_feedback_they_are_not_met() -> None:
     events = told(magic, seeds=[SYN], runs=50_000, judging="cheap", feedback=False)
 
     assert found(events) == []
+
+
+def test_a_state_that_cannot_be_put_back_is_loaded_again_and_said() -> None:
+    events = told(HERE / "xdp_queue.bpf.c", seeds=[QUERY], runs=20_000)
+    started, end = events[0], ended(events)
+
+    assert isinstance(started, Started)
+    left_out = started.left_out["equal_packets_are_treated_equally"]
+    assert left_out == "what a run changes in ports (queue) cannot be taken back"
+    assert "equal_packets_are_treated_equally" not in end.shares
+    assert end.branches == end.of_branches

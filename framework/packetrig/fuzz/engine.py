@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
 
 from .._bpf import lib
 from ..coverage import Share, measure
 from ..errors import Failure
+from ..state import Moment
 from . import seeds as sources
 from .corpus import Corpus
 from .dictionary import words_of
@@ -32,8 +32,8 @@ from .words import Words
 
 _FIRST_RUNS = 64
 _PROGRESS = 1.0
-# A story that adds more entries than this to maps is too long: each is read at its end.
-_MOST_GROWN = 256
+# The lengths of stories where packets leave something behind, one after the other.
+_LENGTHS = (16, 16, 64, 16, 16, 64, 256)
 # Of what is judged step by step, one common run in so many, and stories of so many.
 _EVERY = 16
 _STEPS = 32
@@ -113,6 +113,8 @@ class Campaign:
         self.judge = Judge(target, self.loop, is_full=is_full)
         self.tally = Tally()
         self._length = _FIRST_RUNS
+        self._is_stateful = False
+        self._stories = 0
         self._waiting: list[bytes] = []  # what is to be judged step by step
         self._stepped = 0
         self._tried: dict[str, int] = {}
@@ -192,6 +194,7 @@ class Campaign:
         target = self.target
         home = target.home(target.object)
         target.begin(target.object)
+        self.judge.begin()
         story = self.loop.tell(count)
         refused = story.marks.count(lib.PR_REFUSED)
         self.tally.runs += story.count
@@ -212,13 +215,21 @@ class Campaign:
         """Judge what waits to be judged, at the end."""
         yield from self._step(at_least=1)
 
-    def _next_length(self, home: Any) -> int:
-        grown = 0
-        if home is not None and self.judge.is_full:
-            now = self.target.object.state.keys()
-            grown = sum(len(keys - home.maps[name].keys()) for name, keys in now.items())
-        if grown > _MOST_GROWN:
-            return max(_FIRST_RUNS, self._length // 2)
+    def _next_length(self, home: Moment | None) -> int:
+        """Choose how long the next story is.
+
+        Where packets leave entries behind, what comes late meets full maps: short stories take
+        turns with longer ones. Elsewhere a story is as long as is good for speed.
+        """
+        if not self._is_stateful:
+            state = self.target.object.state
+            grown = home is None or any(
+                keys - home.maps[name].keys() for name, keys in state.keys().items()
+            )
+            self._is_stateful = grown
+        if self._is_stateful:
+            self._stories += 1
+            return _LENGTHS[self._stories % len(_LENGTHS)]
         return min(MOST_RUNS, self._length * 2)
 
     def _entries(self, story: Story) -> Iterator[Event]:

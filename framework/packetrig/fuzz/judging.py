@@ -78,6 +78,7 @@ class Judge:
         self.shares: dict[str, int] = dict.fromkeys(self._names(), 0)
         self._second: Any = loop.new_story(loop.runner) if is_full else None
         self._other: tuple[Runner, Any] | None = None
+        self._keys: dict[str, set[bytes]] = {}
         if is_full and target.other_program is not None:
             runner = Runner(target.other_program, has_output=True)
             self._other = runner, loop.new_story(runner)
@@ -99,6 +100,11 @@ class Judge:
         """Tell whether something is judged step by step, on some of the runs."""
         return bool(self.slow) or self.target.recipe.model is not None
 
+    def begin(self) -> None:
+        """Look at what is there when a story begins."""
+        if self._grown:
+            self._keys = self.target.object.state.keys()
+
     def judge(self, story: Story, home: Moment | None) -> Iterator[Suspect]:
         """Judge every run of a story; the object is then in some state, not the set-up's."""
         told = story.count - story.marks.count(lib.PR_REFUSED)
@@ -110,8 +116,12 @@ class Judge:
             yield from self._called(story)
         elif self._of_bytes:
             yield from self._called_of_bytes(story)
-        if home is not None:
-            yield from self._of_state(story, home, told)
+        after = self.target.object.state.take() if home is not None else None
+        if self._grown:
+            self._count(told, tuple(rule.name for rule in self._grown))
+            yield from self._growing(story)
+        if after is not None:
+            yield from self._of_state(story, after, told)
         if self._other is not None:
             yield from self._compared(story, told)
 
@@ -161,15 +171,11 @@ class Judge:
 
     # What needs the state of the set-up to return to
 
-    def _of_state(self, story: Story, home: Moment, told: int) -> Iterator[Suspect]:
+    def _of_state(self, story: Story, after: Moment, told: int) -> Iterator[Suspect]:
         state = self.target.object.state
-        after = state.take()
-        if self._grown:
-            self._count(told, tuple(rule.name for rule in self._grown))
-            yield from self._growing(story, home, after)
         if self._is_twice:
             self._count(told, (_AGAIN.name,))
-            self._back(home)
+            self._back()
             differing = self._tell_again(story, story.count)
             again = state.take()
             is_same = story.retvals == _retvals(self._second, story.count)
@@ -177,29 +183,25 @@ class Judge:
                 yield Suspect(_AGAIN.name, _first_difference(story, self._second))
         if self._is_summed:
             self._count(told, (_SUMMED.name,))
-            self._back(home)
+            self._back()
             self._tell_again(story, story.count, flags=CHECKSUM_COMPLETE)
             for number, mark in enumerate(story.marks):
                 is_stale = self._second.errors[number] == -errno.EBADMSG
                 if is_stale and mark & lib.PR_CHANGED:
                     yield Suspect(_SUMMED.name, number)
 
-    def _back(self, home: Moment) -> None:
-        target = self.target
-        target.begin(target.object)
-        assert home is not None
+    def _back(self) -> None:
+        self.target.begin(self.target.object)
 
     def _tell_again(self, story: Story, last: int, *, first: int = 0, flags: int = 0) -> int:
         loop = self.loop
         return loop.again(story, loop.runner, self._second, first=first, last=last, flags=flags)
 
-    def _growing(self, story: Story, home: Moment, after: Moment) -> Iterator[Suspect]:
+    def _growing(self, story: Story) -> Iterator[Suspect]:
         """Find the runs that added entries, where any did: the story is told again in pieces."""
-        has_grown = any(
-            entries.keys() - home.maps[name].keys() for name, entries in after.maps.items()
-        )
-        of_drops = [rule for rule in self._grown if _is_of_drops(rule)]
-        of_all = [rule for rule in self._grown if rule not in of_drops]
+        now = self.target.object.state.keys()
+        has_grown = any(keys - self._keys[name] for name, keys in now.items())
+        of_all = [rule for rule in self._grown if not _is_of_drops(rule)]
         wanted = [
             bool(of_all or value & lib.PR_DROPPED) and not value & lib.PR_REFUSED
             for value in story.marks
@@ -209,9 +211,8 @@ class Judge:
                 if wanted[number]:
                     yield from self._ask_grown(of_all, story, number, {})
             return
-        self._back(home)
-        keys = self.target.object.state.keys()
-        first = 0
+        self._back()
+        keys, first = self._keys, 0
         while first < story.count:
             last = first + 1
             if not wanted[first]:
