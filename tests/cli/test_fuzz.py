@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -357,3 +358,66 @@ def test_a_full_disk_is_named_and_what_was_kept_stays_whole(fuzz: Command, place
     assert run.returncode == 2, run
     assert re.search(r"small/corpus/\w+\.frame: cannot be written: no space left on", run.stderr)
     assert Corpus("kept").load() != []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("events", [2, 5])
+def test_a_campaign_that_is_killed_has_lost_nothing_that_it_told(
+    fuzz: Command, place: Path, events: int
+) -> None:
+    command = [sys.executable, "-c", "import sys; from packetrig.cli import main; sys.exit(main())"]
+    words = ["fuzz", MIX, "--json", "--seeds", "in.pcap", "--seed", "7", "--corpus", "corpus"]
+    told = []
+    with subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        while len(told) < events:
+            told.append(json.loads(run.stdout.readline()))
+        run.kill()
+        told += [json.loads(line) for line in run.stdout if line.endswith("}\n")]
+
+    frames = {bytes.fromhex(each["frame"]) for each in told if each["event"] == "new_entry"}
+    assert frames <= set(Corpus("corpus").load())
+    for path in FOLDER.glob("*.toml"):
+        assert crashfile.read(path).frames
+    assert fuzz("--corpus", "corpus").code == 1, "and it goes on"
+
+
+@pytest.mark.slow
+def test_several_workers_find_the_same(fuzz: Command) -> None:
+    ended = fuzz("--set", "hop=1", "--workers", 2, "--runs", 200)
+
+    assert {path.stem for path in FOLDER.glob("*.toml")} == {ABORTS, NO_VERDICT, STALE}
+    assert "worker 2 joined (" in ended.out
+    assert ended.out.endswith("\n3 findings\n")
+    assert ended.code == 1
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_does_not_answer_is_named(fuzz: Command) -> None:
+    pytest.importorskip("distributed")
+
+    ended = fuzz("--scheduler", "tcp://127.0.0.1:1")
+
+    assert "no dask scheduler answers at tcp://127.0.0.1:1" in ended.err
+    assert ended.code == 2
+
+
+def test_workers_and_a_scheduler_are_one_too_many(fuzz: Command) -> None:
+    ended = fuzz("--workers", 2, "--scheduler", "tcp://127.0.0.1:1")
+
+    assert (ended.code, "workers= are processes of this machine" in ended.err) == (2, True)
+
+
+def test_a_finding_that_cannot_be_written_is_told_before_that_is_said(
+    fuzz: Command,
+) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, resource.RLIM_INFINITY))
+    try:
+        ended = fuzz()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    assert "found " in ended.out
+    assert "cannot be written: file too large" in ended.err
+    assert ended.code == 2
+    assert list(FOLDER.glob("*.toml")) == []

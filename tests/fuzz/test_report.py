@@ -106,6 +106,9 @@ def test_a_story_whose_state_matters_keeps_the_frames_that_make_it(target: Targe
 
     assert (made.check, len(made.frames)) == ("nobody_is_dropped", 5)
     assert made.place.line == line("return XDP_DROP")
+    assert again(made).status is Status.FAILS
+    fewer = again(replace(made, frames=(made.frames[0],) * 4))
+    assert fewer.status is Status.FIXED, "the fifth packet is the one too many"
 
 
 def test_a_finding_is_told_once_whatever_packet_shows_it(target: Target) -> None:

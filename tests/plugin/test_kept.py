@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,3 +165,18 @@ def test_other_files_beside_them_are_left_alone(
     (project.path / "tests" / "kept.toml").write_text("kept = true\n")
 
     whole().assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("blocked", [{}, {"10.0.0.66": 0}], ids=["it fails", "it passes"])
+def test_the_test_that_a_crash_file_holds_can_be_pasted(
+    whole: Run, keep: Keep, project: pytest.Pytester, blocked: dict[str, int]
+) -> None:
+    path = keep(kept=False, maps={"blocked": blocked})
+    text = tomllib.loads(path.read_text())["repeat"]["pytest"]
+    project.makepyfile(test_pasted=text)
+
+    result = whole("test_pasted.py")
+
+    result.assert_outcomes(**{"passed" if blocked else "failed": 1})
+    name = f"test_{CHECK}_{path.stem}"
+    assert blocked or f"FAILED test_pasted.py::{name}" in result.stdout.str()

@@ -215,10 +215,10 @@ def _told(
             tick("")
             if isinstance(event, Found) and event.finding is not None:
                 found.append(event.finding)
-                crashfile.write(event.finding, crashes)
                 show.found(event, crashfile.path_of(event.finding, crashes))
                 if github:
                     console.say(sarif.annotation(event.finding.result()))
+                crashfile.write(event.finding, crashes)  # told before: the disk may be full
                 continue
             show.hear(event)
             if isinstance(event, Ended) and not event.runs - event.refused:

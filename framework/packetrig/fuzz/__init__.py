@@ -13,7 +13,11 @@ dictionary.py  words: what the program compares with, its constants, its maps' k
 words.py       what a set-up speaks of
 seeds.py       where it begins
 corpus.py      what it keeps
-finding.py     what it found
+given.py       frames from files; named.py: checks and models from files
+report.py      from a failure to a finding: minimise.py and plainer.py make it small, place.py finds
+               the line of C, finding.py is what it is
+crashfile.py   findings as files, with what repeats them (repeat.py); again.py runs them again
+sums.py        what no counter counts
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ from .events import (
     WorkerLeftOut,
     WorkerLost,
 )
+from .finding import Finding, Place
 from .target import Recipe, Target
 
 __all__ = [
@@ -41,9 +46,11 @@ __all__ = [
     "Corpus",
     "Ended",
     "Event",
+    "Finding",
     "Found",
     "Limits",
     "NewEntry",
+    "Place",
     "Progress",
     "Recipe",
     "Started",

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from ..coverage import Counters, Measured, Profile, measure, texts
-from ..errors import Error
+from ..errors import Error, InputRefused
 from .finding import Place
 from .sums import executed
 from .target import Target
@@ -56,7 +57,8 @@ def _taken(target: Target, story: Story) -> bytes:
     """Run a story and return what its last packet counted."""
     target.begin(target.object)
     for frame in story[:-1]:
-        target.program.run(frame)
+        with suppress(InputRefused):  # as when it was judged
+            target.program.run(frame)
     counters = Counters(target.object)
     counters.clear()
     target.program.run(story[-1])
