@@ -6,13 +6,16 @@ import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .. import files, gate
+from .. import deploy, files, gate
 from ..errors import Error
+from ..live import hooks
+from ..live.offloads import offloads
 from . import console
 from .main import Exit
 
@@ -46,6 +49,12 @@ _EXITS = {
     help="Print GitHub's annotations, and write its step summary; without being asked where "
     "GITHUB_ACTIONS=true.",
 )
+@click.option(
+    "--iface",
+    metavar="NAME",
+    help="The interface that the objects are meant for: its driver goes into the evidence, and "
+    "[replay] against = 'deployed' is what is attached there.",
+)
 @click.option("--kind", metavar="KIND", help="What a section without a known name holds: xdp, tc.")
 @click.option(
     "--build-dir", metavar="DIR", default="build", show_default=True, help="Where objects go."
@@ -66,6 +75,7 @@ def command(
     html: str | None,
     sarif: str | None,
     github: bool,
+    iface: str | None,
     kind: str | None,
     build_dir: str,
     seed: int | None,
@@ -86,10 +96,14 @@ def command(
         raise Error(f"--sign {sign}: there is nothing to sign without --evidence")
     reports = _Reports(evidence, junit, html, sarif)
     reports.check()
+    iface = iface or (rules.rules.replay.iface if rules.rules.replay else None)
+    meant = _meant(iface) if iface else None
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     paths = [Path(each) for each in given]
-    judged = _shown(gate.judge(rules, paths, into=Path(build_dir), seed=seed, kind=kind))
-    found = [gate.evidence.document(each, rules, seed=seed) for each in judged]
+    asked = partial(_attached, iface) if iface else None
+    events = gate.judge(rules, paths, into=Path(build_dir), seed=seed, kind=kind, deployed=asked)
+    judged = _shown(events)
+    found = [gate.evidence.document(e, rules, seed=seed, interface=meant) for e in judged]
     if key:
         found = [gate.signing.signed(each, key) for each in found]
     reports.write(judged, found, rules, seed)
@@ -150,6 +164,25 @@ def _shown(events: Iterator[gate.Asking | gate.Judged]) -> list[gate.Judged]:
             else:
                 show(f"{event.name}: {event.rule}")
     return judged
+
+
+def _meant(iface: str) -> dict[str, str]:
+    hooks.interface(iface)  # says so when there is none
+    return {"name": iface, "driver": offloads(iface).driver}
+
+
+def _attached(iface: str, kind: str, direction: str) -> gate.Deployed:
+    """Tell what packetrig attached to an interface, for programs of a kind and a direction."""
+    hooks = ["xdp"] if kind == "xdp" else [f"tc-{direction}", f"tcx-{direction}"]
+    why: Error | None = None
+    for hook in hooks:
+        try:
+            found = deploy.attached(iface, hook)
+        except Error as e:
+            why = why or e
+            continue
+        return gate.Deployed(found.spec, found.program, found.setup.globals)
+    raise Error(f"[replay] against = 'deployed': {why}")
 
 
 def _tell_github(judged: list[gate.Judged], policy: str) -> None:

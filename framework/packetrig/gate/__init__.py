@@ -20,6 +20,7 @@ html.py        the same as a page; services.py as SARIF and for GitHub
 from __future__ import annotations
 
 from . import evidence, html, services, signing
+from .captures import Deployed
 from .evidence import places, write, write_text
 from .judge import Asking, judge
 from .outcome import Answer, Decision, Judged, Outcome, Reason
@@ -30,6 +31,7 @@ __all__ = [
     "Answer",
     "Asking",
     "Decision",
+    "Deployed",
     "Judged",
     "Outcome",
     "Policy",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .. import packets
 from ..errors import Error, NotFound
@@ -33,53 +34,81 @@ class Capture:
     expected: Mapping[str, tuple[str, ...]]
 
 
-def replayed(candidate: Candidate, rule: policy.Replay, captures: Sequence[Capture]) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """Hold the object of what is attached to an interface now; `program` is which of it."""
+
+    spec: Spec
+    program: str | None = None
+    globals: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Given a program's kind and "ingress" or "egress": what is attached there. It is a face that knows
+# how to ask, since whoever attaches reads the gate's evidence.
+Asked = Callable[[str, str], Deployed]
+
+
+def replayed(
+    candidate: Candidate,
+    rule: policy.Replay,
+    captures: Sequence[Capture],
+    deployed: Asked | None = None,
+) -> Outcome:
     """Replay every capture through every program that takes frames."""
     assert candidate.spec is not None
-    reasons: list[Reason] = []
-    counts = {"tested": 0, "refused": 0, "expected": 0, "compared": 0}
-    wrong = 0
-    runnable = 0
+    seen = _Seen()
     with candidate.spec.load(kind=candidate.kind) as probe:
         names = [name for name, p in probe.programs.items() if p.kind in _FRAME_KINDS]
     for name in names:
-        runnable += 1
         setup = setup_for(rule, candidate, name)
         with setup.load(candidate.spec, kind=candidate.kind) as loaded:
-            other = _deployed(rule, candidate, name, setup)
+            other = _other(rule, candidate, loaded.programs[name], setup, deployed)
             try:
                 for capture in captures:
                     for event, why in _judged(loaded, name, other, capture, setup, rule):
-                        counts["tested"] += event.is_tested
-                        counts["refused"] += not event.is_tested
-                        counts["compared"] += other is not None
-                        counts["expected"] += name in capture.expected
-                        if not why:
-                            continue
-                        wrong += 1
-                        if len(reasons) < _SHOWN:
-                            reasons.append(_reason(candidate, rule, name, capture, event, why))
+                        seen.count(event, other, is_expected=name in capture.expected)
+                        if why:
+                            seen.wrong += 1
+                        if why and len(seen.reasons) < _SHOWN:
+                            seen.reasons.append(_reason(candidate, rule, name, capture, event, why))
             finally:
                 if other:
                     other.close()
-    if not runnable:
+    if not names:
         kinds = candidate.kinds
         reason = Reason(f"no frame can be given to a program of kind {kinds}")
         return Outcome("replay", Answer.DOES_NOT_APPLY, "-", (reason,))
-    measured = {
-        **counts,
-        "captures": {str(capture.path): capture.sha256 for capture in captures},
-        "wrong": wrong,
-    }
-    shown = f"{counts['tested']} frames"
-    if wrong:
-        more = [Reason(f"and {wrong - len(reasons)} more packets")] if wrong > len(reasons) else []
-        shown = f"{wrong} of {counts['tested']} wrong"
-        return Outcome("replay", Answer.REFUSED, shown, (*reasons, *more), measured)
-    if not counts["tested"]:
-        why = f"none of the {counts['refused']} frames could be given to it: nothing was tested"
-        return Outcome("replay", Answer.UNDECIDED, "0 frames", (Reason(why),), measured)
-    return Outcome("replay", Answer.HELD, shown, (), measured)
+    return seen.outcome({str(capture.path): capture.sha256 for capture in captures})
+
+
+class _Seen:
+    """Count packets, and keep the first reasons."""
+
+    def __init__(self) -> None:
+        self.counts = {"tested": 0, "refused": 0, "expected": 0, "compared": 0}
+        self.reasons: list[Reason] = []
+        self.wrong = 0
+
+    def count(self, event: Replayed, other: Object | None, *, is_expected: bool) -> None:
+        self.counts["tested"] += event.is_tested
+        self.counts["refused"] += not event.is_tested
+        self.counts["compared"] += other is not None
+        self.counts["expected"] += is_expected
+
+    def outcome(self, captures: Mapping[str, str]) -> Outcome:
+        tested, refused, wrong = self.counts["tested"], self.counts["refused"], self.wrong
+        measured = {**self.counts, "captures": dict(captures), "wrong": wrong}
+        if wrong:
+            rest = wrong - len(self.reasons)
+            more = [Reason(f"and {rest} more packets")] if rest else []
+            reasons = (*self.reasons, *more)
+            return Outcome(
+                "replay", Answer.REFUSED, f"{wrong} of {tested} wrong", reasons, measured
+            )
+        if not tested:
+            why = f"none of the {refused} frames could be given to it: nothing was tested"
+            return Outcome("replay", Answer.UNDECIDED, "0 frames", (Reason(why),), measured)
+        return Outcome("replay", Answer.HELD, f"{tested} frames", (), measured)
 
 
 def _judged(
@@ -101,7 +130,8 @@ def _judged(
             f"{capture.path}: {len(capture.records)} packets, but {len(expected)} verdicts of "
             f"{name} beside it"
         )
-    program, against = loaded.programs[name], other.programs[name] if other else None
+    program = loaded.programs[name]
+    against = other.programs.get(name) or other.program if other else None
     for at, event in enumerate(replay(program, capture.records, against=against)):
         yield (
             event,
@@ -152,8 +182,9 @@ def _reason(
     setup = _setup_path(rule, candidate, name)
     if setup and setup.exists():
         words += ["--setup", str(setup)]
-    if event.differs and rule.against:
-        words += ["--against", str(filled(rule.against, candidate, name))]
+    if event.differs and event.other is not None:
+        other = event.other.program.owner.spec
+        words += ["--against", str(other.path)]
     summary = packets.explain.summary(event.record.data)
     details = event.run.explain() if event.run else ""
     if event.run and event.other and event.run.data != event.other.data:
@@ -190,9 +221,19 @@ def filled(pattern: str, candidate: Candidate, program: str) -> Path:
     return Path(pattern.replace("{program}", program).replace("{object}", candidate.name))
 
 
-def _deployed(rule: policy.Replay, candidate: Candidate, name: str, setup: Setup) -> Object | None:
+def _other(
+    rule: policy.Replay,
+    candidate: Candidate,
+    program: Program,
+    setup: Setup,
+    deployed: Asked | None,
+) -> Object | None:
+    """Load what the object is held to, in the same state."""
     if rule.against is None:
         return None
+    if rule.against == policy.DEPLOYED:
+        return _attached(candidate, program, setup, deployed)
+    name = program.name
     path = filled(rule.against, candidate, name)
     if not path.exists():
         raise NotFound(f"[replay] against: there is no {path} to compare {name} with")
@@ -202,3 +243,14 @@ def _deployed(rule: policy.Replay, candidate: Candidate, name: str, setup: Setup
         loaded.close()
         raise Error(f"[replay] against: {path} has no program {name}; it has: {names}")
     return loaded
+
+
+def _attached(
+    candidate: Candidate, program: Program, setup: Setup, deployed: Asked | None
+) -> Object:
+    if deployed is None:
+        raise Error("[replay] against = 'deployed': no interface is named: iface, or --iface")
+    egress = "egress" in f"{program.section} {program.name}"
+    found = deployed(program.kind, "egress" if egress else "ingress")
+    state = Setup(setup.maps, {**setup.globals, **found.globals}, setup.path)
+    return state.load(found.spec, program=found.program, kind=candidate.kind)

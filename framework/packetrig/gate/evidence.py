@@ -138,8 +138,13 @@ def check_signature(found: Evidence, public_key: str | Path) -> None:
     signing.check(found.document, signing.public_key(public_key), name=str(found.path))
 
 
-def document(judged: Judged, policy: Policy, *, seed: int) -> dict[str, Any]:
-    """Tell everything about one decision; `digest` is the hash of all the rest."""
+def document(
+    judged: Judged, policy: Policy, *, seed: int, interface: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Tell everything about one decision; `digest` is the hash of all the rest.
+
+    `interface` is the name and the driver of the one that the object is meant for.
+    """
     candidate = judged.candidate
     found: dict[str, Any] = {
         "format": FORMAT,
@@ -162,6 +167,7 @@ def document(judged: Judged, policy: Policy, *, seed: int) -> dict[str, Any]:
             "rules": policy.rules.model_dump(mode="json", by_alias=True, exclude_none=True),
         },
         "rules": {outcome.rule: _rule(outcome) for outcome in judged.outcomes},
+        "interface": dict(interface) if interface else None,
         "seeds": {"hypothesis": seed},
         "tools": tools(),
     }

@@ -31,7 +31,13 @@ class Asking:
 
 
 def judge(
-    policy: Policy, given: Sequence[Path], *, into: Path, seed: int, kind: str | None = None
+    policy: Policy,
+    given: Sequence[Path],
+    *,
+    into: Path,
+    seed: int,
+    kind: str | None = None,
+    deployed: captures.Asked | None = None,
 ) -> Iterator[Asking | Judged]:
     """Hold objects to a policy, and yield each with its outcomes, in the order given.
 
@@ -41,6 +47,7 @@ def judge(
         into: Where the objects that ship are written.
         seed: What Hypothesis starts from, so that the tests can be repeated.
         kind: What programs in sections without a known name are.
+        deployed: Tells what is attached now, for [replay] against = "deployed".
 
     Raises:
         Error: Something that concerns all objects: the policy's own files, a broken capture.
@@ -67,7 +74,7 @@ def judge(
         yield Asking("all objects", "tests and coverage" if wanted.coverage else "tests")
         told = _run_tests(wanted.tests.paths, seed, hashes if wanted.coverage else ())
     for candidate, built in prepared:
-        yield from _judge_one(policy, candidate, built, recorded, told)
+        yield from _judge_one(policy, candidate, built, recorded, told, deployed)
 
 
 def _judge_one(
@@ -76,6 +83,7 @@ def _judge_one(
     built: Outcome,
     recorded: Sequence[Capture],
     told: _FromTests,
+    deployed: captures.Asked | None,
 ) -> Iterator[Asking | Judged]:
     wanted = policy.rules
     outcomes = [built]
@@ -85,7 +93,7 @@ def _judge_one(
         loaded, programs = rules.verifier(candidate, wanted.verifier)
         outcomes.append(loaded)
     if programs:
-        for rule, ask in _questions(candidate, wanted, recorded, told).items():
+        for rule, ask in _questions(candidate, wanted, recorded, told, deployed).items():
             yield Asking(candidate.name, rule)
             outcomes.append(_told(rule, ask))
     if programs:  # what does not compile or does not load is waived by nobody
@@ -94,7 +102,11 @@ def _judge_one(
 
 
 def _questions(
-    candidate: Candidate, wanted: Rules, recorded: Sequence[Capture], told: _FromTests
+    candidate: Candidate,
+    wanted: Rules,
+    recorded: Sequence[Capture],
+    told: _FromTests,
+    deployed: captures.Asked | None,
 ) -> dict[str, Callable[[], Outcome]]:
     """List what is to be asked of an object that loads, in the order of the table."""
     asked: dict[str, Callable[[], Outcome]] = {}
@@ -104,7 +116,7 @@ def _questions(
     if coverage_ := wanted.coverage:
         asked["coverage"] = partial(_covered, candidate, told.counts, coverage_)
     if replay_ := wanted.replay:
-        asked["replay"] = partial(captures.replayed, candidate, replay_, recorded)
+        asked["replay"] = partial(captures.replayed, candidate, replay_, recorded, deployed)
     if fuzz_ := wanted.fuzz:
         asked["fuzz"] = partial(fuzzed.searched, candidate, fuzz_, setup, seed=told.seed)
     if speed_ := wanted.speed:

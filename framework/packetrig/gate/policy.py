@@ -23,6 +23,8 @@ _Text = Annotated[str, Field(min_length=1)]
 # `description` is what a PolicyError says is allowed.
 _Count = Annotated[int, Field(ge=1)]
 _FROM_ONE = "a whole number from 1"
+# What [replay] may be against, beside paths.
+DEPLOYED = "deployed"
 _TEXTS = "a list of at least one text"
 _Share = Annotated[float, Field(ge=0, le=1)]
 _A_SHARE = "a share from 0 to 1"
@@ -64,12 +66,16 @@ class Tests(_Section):
 class Replay(_Section):
     """Replay captures, with `setup` put in first; `against` is an object that must do the same.
 
+    "deployed" is what packetrig attached to the interface `iface`.
     `checksums`: what was right before a program rewrote a packet is right afterwards.
     """
 
     pcap: list[_Text] = Field(min_length=1, description=_TEXTS)
     setup: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
-    against: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
+    against: _Text | None = Field(
+        None, description="a path; {program} and {object} are filled in; or 'deployed'"
+    )
+    iface: _Text | None = Field(None, description="the name of an interface, for 'deployed'")
     checksums: bool = Field(False, description="true or false")
 
 
@@ -202,6 +208,9 @@ def _check_pairs(path: Path, rules: Rules) -> None:
             raise _missing(path, "[coverage] min-branches", ", ".join(_names(Coverage)))
         if rules.tests is None:
             raise _missing(path, "[tests] paths", "the tests whose coverage it is")
+    replay = rules.replay
+    if replay and replay.iface and replay.against != DEPLOYED:
+        raise _missing(path, "[replay] against", f"'{DEPLOYED}', on the interface {replay.iface}")
     if rules.fuzz and rules.fuzz.time is None and rules.fuzz.runs is None:
         raise _missing(path, "[fuzz] time", "an end: time = '60s' or runs = 20000")
     found = rules.speed
