@@ -107,9 +107,9 @@ def of_kernel(found: Object, frames: list[bytes]) -> tuple[list[int], list[bytes
 
 @pytest.mark.parametrize("mcdc", [False, True], ids=["branches", "mcdc"])
 def test_the_kernel_and_the_native_build_count_and_answer_alike(tmp_path: Path, mcdc: bool) -> None:
+    spec = coverage.instrument(SOURCE, mcdc=mcdc)
     frames = mutated(COUNT, seed=7 + mcdc)
     native = answered(compiled(tmp_path, mcdc=mcdc), frames)
-    spec = coverage.instrument(SOURCE, mcdc=mcdc)
     assert spec.profile is not None
 
     with spec.load() as found:

@@ -359,6 +359,13 @@ def test_a_failure_says_that_it_ran_instrumented(run: Run) -> None:
     result.stdout.fnmatch_lines(["  build   instrumented for coverage: what ships does not count*"])
 
 
+def test_a_run_that_stops_at_a_failure_shows_what_ran_until_then(run: Run) -> None:
+    result = run("def test_it(shown):\n    shown.run(bytes(14))\n    assert 0\n" + TESTS, "-x")
+
+    result.assert_outcomes(failed=1)
+    assert table_of(result)[3].split()[:3] == ["progs/shown.bpf.c", "20", "13"]
+
+
 def test_loading_is_as_before_when_the_session_ends(run: Run) -> None:
     before = Spec.load
 

@@ -151,17 +151,24 @@ class Coverage:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Report when the last test has run, so that too little coverage can fail the run."""
-        result = yield
+        try:
+            result = yield
+        except (session.Failed, session.Interrupted):  # -x: what ran until then is shown
+            self._finish(session)
+            raise
+        self._finish(session)
+        return result
+
+    def _finish(self, session: pytest.Session) -> None:
         self.collect("")
         if self.is_worker or session.config.option.collectonly:
-            return result
+            return
         try:
             self._report()
         except Error as e:
             pytest.exit(f"coverage of BPF programs: {e}", returncode=pytest.ExitCode.INTERRUPTED)
         if self._is_too_little:
             session.testsfailed += 1
-        return result
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
