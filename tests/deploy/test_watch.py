@@ -54,7 +54,7 @@ def test_a_health_command_that_fails_brings_the_old_program_back(
         f"test ! -e {tmp_path}/twice || {{ echo it is sick; exit 3; }}; touch {tmp_path}/twice"
     )
 
-    ended = attach("new_xdp", "--for", "10s", "--watch", command)
+    ended = attach("new_xdp", "--for", "10m", "--watch", command)
 
     assert ended.code == 1
     assert "the health command failed with exit code 3: " in ended.err
@@ -69,7 +69,7 @@ def test_a_health_command_that_fails_before_anything_says_nothing(
 ) -> None:
     attach("old_xdp")
 
-    ended = attach("new_xdp", "--for", "10s", "--watch", "exit 3")
+    ended = attach("new_xdp", "--for", "10m", "--watch", "exit 3")
 
     assert ended.code == 2
     assert ended.err.startswith("packetrig: before anything was changed: the health command failed")
@@ -83,7 +83,7 @@ def test_a_health_command_that_hangs_is_named_and_killed(
     # A reader of a FIFO that nobody writes to; the first time there is none.
     command = f"test ! -p {tmp_path}/fifo && mkfifo {tmp_path}/fifo || cat {tmp_path}/fifo"
 
-    ended = attach("new_xdp", "--for", "10s", "--watch", command, "--watch-timeout", "100ms")
+    ended = attach("new_xdp", "--for", "10m", "--watch", command, "--watch-timeout", "100ms")
 
     assert ended.code == 1
     assert "the health command did not end within 0.1 s and was killed: " in ended.err
@@ -93,7 +93,7 @@ def test_a_health_command_that_hangs_is_named_and_killed(
 def test_a_counter_over_its_limit_brings_the_old_program_back(machine: Rig, attach: Attach) -> None:
     attach("old_xdp")
     with sending(machine):
-        ended = attach("new_xdp", "--for", "10s", "--every", "10ms", "--counter", "dropped[0]<=20")
+        ended = attach("new_xdp", "--for", "10m", "--every", "10ms", "--counter", "dropped[0]<=20")
 
     assert ended.code == 1
     assert "counter dropped[0]<=20 does not hold: it is " in ended.err
@@ -122,7 +122,7 @@ def test_traffic_that_falls_brings_the_old_program_back(
     machine: Rig, attach: Attach, path: Path
 ) -> None:
     attach("old_xdp")
-    words = ("--min-traffic", "0.5", "--baseline", "100ms", "--every", "20ms", "--for", "1h")
+    words = ("--min-traffic", "0.5", "--baseline", "300ms", "--every", "20ms", "--for", "1h")
     common = ("--iface", "right", "--force", "a test", "--program", "new_xdp")
     with sending(machine):
         running = machine.start("attach", path, *common, *words)
@@ -147,7 +147,7 @@ def test_what_the_interface_drops_brings_the_old_program_back(machine: Rig, atta
     attach("old_tc", mode="tc-ingress")
     nobody = 0x88B7  # passes the filter, and has no handler
     with sending(machine, nobody):
-        words = ("--for", "10s", "--every", "20ms", "--max-drops", "20")
+        words = ("--for", "10m", "--every", "20ms", "--max-drops", "20")
         ended = attach("new_tc", *words, mode="tc-ingress")
 
     assert ended.code == 1

@@ -24,7 +24,7 @@ from ..errors import Error
 from ..live import hooks
 from . import journal as journals
 from . import kernel
-from .journal import NOTHING, STRANGER, Generation, Journal
+from .journal import NOTHING, Generation, Journal
 
 LINK, NETLINK, FILTER = "link", "netlink", "filter"
 _FIRST_PRIORITY = 49152  # where the kernel itself begins, downwards
@@ -275,8 +275,3 @@ def _clear(journal: Journal) -> None:
 
 def _at(journal: Journal) -> tuple[int, int]:
     return int(journal.carrier["priority"]), int(journal.carrier["handle"])
-
-
-def is_strange(generation: Generation) -> bool:
-    """Tell whether a generation is somebody else's program."""
-    return generation.what == STRANGER
