@@ -14,7 +14,16 @@ import sys
 
 from figures import HERE, Figure, table
 
-MODULES = ("run_calls", "start_up", "building", "examples", "wires", "campaigns", "replacing")
+MODULES = (
+    "run_calls",
+    "start_up",
+    "building",
+    "examples",
+    "wires",
+    "campaigns",
+    "several_workers",
+    "replacing",
+)
 
 
 def write(figures: list[Figure]) -> None:
