@@ -47,7 +47,7 @@ def merge(proftexts: list[str], output: Path) -> Path:
 
 def export(elf: Path, profdata: Path, *, sources: Sequence[Path] = ()) -> dict[str, Any]:
     """Return llvm-cov's JSON export, of all sources or of these."""
-    only = ["-sources", *map(str, sources)] if sources else []
+    only = map(str, sources)
     text = _call("llvm-cov", ["export", "-instr-profile", str(profdata), str(elf), *only])
     found: dict[str, Any] = json.loads(text)
     return found
@@ -67,7 +67,7 @@ def show_html(
         "llvm-cov",
         [
             *("show", "-format=html", f"-output-dir={folder}", *options),
-            *("-instr-profile", str(profdata), str(elf), "-sources", *map(str, sources)),
+            *("-instr-profile", str(profdata), str(elf), *map(str, sources)),
         ],
     )
 
