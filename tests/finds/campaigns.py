@@ -134,7 +134,14 @@ def _summed(
         sum(each.share.total for each in reachable),
         tuple(left),
         tuple(f"{Path(e.file).name}:{e.line}: {e.reason}" for e in measured.excluded),
-        tuple(found),
+        (
+            *found,
+            *(
+                f"{Path(e.file).name}:{e.line} is marked unreachable ({e.reason}), and was reached"
+                for e in measured.excluded
+                if e.is_reached
+            ),
+        ),
     )
 
 
