@@ -23,6 +23,8 @@ from pathlib import Path
 from packetrig import Failure, InputRefused, fuzz
 from packetrig.coverage.measuring import Branch, Measured, measure
 from packetrig.fuzz import seeds as sources
+from packetrig.fuzz.engine import default_seeds
+from packetrig.fuzz.words import Words
 from packetrig.packets import explain
 from packetrig.replay import Setup
 
@@ -77,12 +79,10 @@ def setups(subject: Subject) -> list[Setup]:
 
 def seeds(subject: Subject, setup: Setup) -> tuple[bytes, ...]:
     """Give a program's own seeds: the usual ones, and what is kept for it."""
-    words = fuzz.engine.Words.of(setup.maps, setup.globals)
+    words = Words.of(setup.maps, setup.globals)
     kept = CORPUS / subject.base
-    return (
-        *fuzz.engine.default_seeds(words),
-        *(sources.read(kept) if kept.is_dir() else ()),
-    )
+    own = sources.read(kept) if kept.is_dir() else ()
+    return (*own, *default_seeds(words))
 
 
 def recipe_of(subject: Subject, setup: Setup) -> fuzz.Recipe:
