@@ -2,8 +2,9 @@
 
 A kill is placed by counting what the victim does: the command is run once to count its calls and
 returns (of Python and of C), and is killed with SIGKILL at one of them, drawn from the seed. So
-every step is hit, those between two system calls too, and nothing depends on the clock. The victim
-is the watcher, its guardian, or first one and then the other in the middle of its recovery.
+every step is hit, and nothing depends on the clock. `make kills` has kills from outside as well, at
+random times: in the middle of system calls. The victim is the watcher, its guardian, or first one
+and then the other in the middle of its recovery.
 
 After each: `status` must say what the kernel says; `attach --recover` must end in the old program
 or the new one, never none, never both; and none of the marked frames, which both programs drop and
@@ -14,10 +15,13 @@ from __future__ import annotations
 
 import argparse
 import random
+import select
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,7 +99,11 @@ class Listener:
 class Kills:
     """Carry out kills on one machine, in one mode."""
 
-    def __init__(self, machine: Rig, path: Path, mode: str, report: Report) -> None:
+    def __init__(
+        self, machine: Rig, path: Path, mode: str, report: Report, *, timed: bool = False
+    ) -> None:
+        self.timed = timed
+        self._seconds: dict[str, float] = {}
         self.rig = machine
         self.path = path
         self.mode, _, foreign = mode.partition(", ")
@@ -160,6 +168,13 @@ class Kills:
             ended = self.rig(*self.words(name), count=True)
             self._steps[name] = int(ended.err.split()[-1])
             self.back()
+            if self.timed:
+                if name == "detach":
+                    self.rig(*self.words("attach"))
+                began = time.monotonic()
+                self.rig(*self.words(name))
+                self._seconds[name] = time.monotonic() - began
+                self.back()
 
     def back(self) -> None:
         """Leave the old program alone there."""
@@ -180,7 +195,15 @@ class Kills:
         steps = self._steps[name]
         at = chance.randrange(steps // 10, steps)
         then = chance.randrange(1, 20_000)
-        ended = self.rig(*self.words(name), kill=victim, at=at, then=then)
+        if self.timed and chance.random() < 0.5:
+            # From outside, at a moment of its time: in the middle of a system call, too.
+            victim = "watcher, timed"
+            running = self.rig.start(*self.words(name))
+            select.select([], [], [], chance.uniform(0, self._seconds[name]))
+            running.send(signal.SIGKILL)
+            ended = running.end()
+        else:
+            ended = self.rig(*self.words(name), kill=victim, at=at, then=then)
         died = ended.code == -9
         self.report.kills += 1
         self.report.misses += victim != "guardian" and not died
@@ -221,8 +244,12 @@ class Kills:
         return state, there
 
 
-def run(count: int, seed: int, modes: tuple[str, ...] = MODES) -> Report:
-    """Kill so often, in turn in each mode; everything is drawn from the seed."""
+def run(count: int, seed: int, modes: tuple[str, ...] = MODES, *, timed: bool = False) -> Report:
+    """Kill so often, in turn in each mode; everything is drawn from the seed.
+
+    With `timed`, about half of the kills come from outside, at a moment drawn from the seed: those
+    do not repeat.
+    """
     report = Report()
     spec = packetrig.build(HERE / "filters.bpf.c")
     with tempfile.TemporaryDirectory() as folder:
@@ -235,7 +262,7 @@ def run(count: int, seed: int, modes: tuple[str, ...] = MODES) -> Report:
                 with sending(machine):
                     pass
                 report.wrong += [] if listener.arrived() else ["without a program none arrived"]
-                kills = Kills(machine, path, mode, report)
+                kills = Kills(machine, path, mode, report, timed=timed)
                 with kills.old_program(), sending(machine) as sent:
                     listener.arrived()
                     kills.begin()
@@ -251,8 +278,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    parser.add_argument("--repeatable", action="store_true", help="no kills by the clock")
     options = parser.parse_args()
-    report = run(options.kills, options.seed)
+    report = run(options.kills, options.seed, timed=not options.repeatable)
     print(f"seed {options.seed}: {report.kills} kills ({report.misses} came after the end)")
     for name, counted in (("killed", report.by), ("status", report.states), ("end", report.ended)):
         print(f"{name}: " + ", ".join(f"{what} {n}" for what, n in sorted(counted.items())))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import packetrig
 from packetrig.live import hooks
 
 from .rig import Ended, Rig
@@ -252,3 +253,17 @@ def test_a_dry_run_changes_nothing(machine: Rig, attach: Attach) -> None:
     assert ended.out.endswith("right (native): nothing stands in the way\n")
     assert machine.status() == [before]
     assert len([pin for pin in machine.pins() if "generation" in pin and "program" in pin]) == 1
+
+
+def test_a_program_that_jumps_to_another_still_does_when_its_process_has_gone(
+    machine: Rig, tmp_path: Path
+) -> None:
+    path = tmp_path / "jumps.o"
+    path.write_bytes(packetrig.build(Path(__file__).with_name("jumps.bpf.c")).data)
+    frame = bytes.fromhex("020000000002 020000000001 0800") + bytes(46)
+    words = ("--iface", "right", "--force", "a test", "--program", "jumps_entry")
+
+    ended = machine("attach", path, *words)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert machine.wire.send(frame) == []

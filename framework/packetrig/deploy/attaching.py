@@ -150,7 +150,7 @@ class _Attaching:
 
     @property
     def program(self) -> Program:
-        return self.loaded.program
+        return reuse.program_of(self.loaded, self.request.program)
 
 
 def _attach(run: _Attaching, before: Journal | None) -> Iterator[Event]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .._bpf import lib, strerror
+from .._bpf.kinds import MapKind
 from .._bpf.libbpf import Opened
 from ..errors import Error, LoadError
 from ..objects import Object
+from ..program import Program
 from ..replay import Setup
 from ..spec import Spec
 from . import kernel
@@ -51,6 +53,8 @@ def loaded(
             f"{spec.name} holds several programs: {', '.join(spec.programs)}; choose one with "
             "--program"
         )
+    if any(each.kind == MapKind.PROG_ARRAY for each in spec.maps.values()):
+        program = None  # it may jump to any of the others
     with contextlib.ExitStack() as stack:
         shared = {}
         for name in sorted(spec.maps):
@@ -81,3 +85,8 @@ def _check_shape(spec: Spec, name: str, fd: int) -> None:
     if told:
         # An empty map in its place would be a filter that has forgotten what it filters.
         raise Error(f"--keep-maps: the map {name} that is there is of another shape: {told[0]}")
+
+
+def program_of(made: Object, name: str | None) -> Program:
+    """Return the program that is meant: the named one, or the only one."""
+    return made.programs[name] if name else made.program

@@ -192,4 +192,5 @@ def compare(shadow: Shadow, frames: tuple[Record, ...]) -> Iterator[Replayed | t
     )
     with new as (mine, copied), old as (its, _):
         yield copied
-        yield from replay(mine.program, frames, against=its.program)
+        program = reuse.program_of(mine, shadow.program)
+        yield from replay(program, frames, against=reuse.program_of(its, against.program))
