@@ -133,6 +133,7 @@ def test_the_seeds_do_not_cover_what_the_campaign_does(http: Target) -> None:
     assert end.of_branches == before.total
 
 
+@pytest.mark.slow
 def test_a_planted_fault_is_found_and_confirmed_on_what_ships() -> None:
     with Target.open(HERE / "xdp_planted.bpf.c") as target:
         events = told(target, runs=30_000, findings=1)
@@ -241,6 +242,8 @@ def test_frames_that_the_kernel_refuses_are_never_given_to_it() -> None:
     short = (bytes(13), bytes(14), bytes(12) + b"\x08\x00" + bytes(10), QUERY)
     events = told(ROOT / "progs" / "tc_http.bpf.c", setup=SETUP, seeds=short, runs=6000)
 
+    assert isinstance(events[0], Started)
+    assert (events[0].seeds, events[0].unfit) == (1, 3)
     assert ended(events).refused == 0
     assert ended(events).runs == 6000
 
@@ -325,6 +328,7 @@ def test_entries_are_kept_and_taken_up_again(tmp_path: Path) -> None:
     assert again.branches == first.branches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_eight_conditions_are_met_one_after_the_other(seed: int) -> None:
     magic = ROOT / "benchmarks" / "xdp_magic.bpf.c"

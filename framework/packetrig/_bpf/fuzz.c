@@ -419,6 +419,11 @@ static bool fz_fits(const struct pr_limits *l, const uint8_t *frame, uint32_t si
 	return !(type == 0x0800 && size < 34) && !(type == 0x86dd && size < 54);
 }
 
+bool pr_fuzz_fits(const struct pr_fuzz *f, const uint8_t *frame, uint32_t size)
+{
+	return fz_fits(&f->limits, frame, size);
+}
+
 /* Returns 1 for a fed frame, 0 for one that was made. */
 static int fz_make(struct pr_fuzz *f, struct fz_frame *out, uint32_t *from)
 {

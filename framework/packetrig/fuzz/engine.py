@@ -91,7 +91,6 @@ class Campaign:
         given = default_seeds(words) if seeds is None else tuple(dict.fromkeys(seeds))
         kept = self.corpus.load()
         frames = tuple(dict.fromkeys((*kept, *given)))
-        self._seeds = len(frames)
         target.begin(target.object)
         steps = target.recipe.model is not None or any(
             {"again", "maps"} & set(rule.asks) for rule in target.recipe.checks
@@ -109,7 +108,9 @@ class Campaign:
             found = tuple(dict.fromkeys((*found, *others)))
         self._words = len(found)
         self.loop.use(found)
-        self.loop.feed(frames)
+        fitting = [frame for frame in frames if self.loop.fits(frame)]
+        self._seeds, self._unfit = len(fitting), len(frames) - len(fitting)
+        self.loop.feed(fitting)
         self.judge = Judge(target, self.loop, is_full=is_full)
         self.tally = Tally()
         self._length = _FIRST_RUNS
@@ -141,6 +142,7 @@ class Campaign:
             judge.left_out,
             target.why_plain,
             self.branches().total,
+            self._unfit,
         )
 
     def events(self, limits: Limits) -> Iterator[Event]:

@@ -26,8 +26,9 @@ class StopReason(StrEnum):
 class Started:
     """Begin a campaign: what is judged, from what, and by whom.
 
-    `branches` of `of_branches` are those that the seeds reached; both are 0 without feedback, and
-    `why_plain` says then why there is none. `left_out` names checks that do not apply, and why.
+    `of_branches` is 0 without feedback, and `why_plain` says then why there is none. `left_out`
+    names checks that do not apply, and why; `unfit` counts seeds that no test run of the program
+    takes (too short, too long), which are not among the `seeds`.
     """
 
     program: str
@@ -39,6 +40,7 @@ class Started:
     left_out: Mapping[str, str] = field(default_factory=dict)
     why_plain: str = ""
     of_branches: int = 0
+    unfit: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,10 @@ class Loop:
         for word in words:
             lib.pr_fuzz_word(self._fuzz, word.data, len(word.data), int(word.kind))
 
+    def fits(self, frame: bytes) -> bool:
+        """Tell whether a test run of the program takes a frame; others are never given to it."""
+        return bool(lib.pr_fuzz_fits(self._fuzz, frame, len(frame)))
+
     def feed(self, frames: Iterable[bytes]) -> None:
         """Give frames that are run as they are, before anything else."""
         for frame in frames:

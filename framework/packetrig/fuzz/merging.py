@@ -36,17 +36,7 @@ class Merged:
     def begin(self, started: Started) -> Iterator[Event]:
         """Hear that a worker has begun; the first one begins the campaign."""
         if self.started is None:
-            self.started = Started(
-                started.program,
-                started.kind,
-                self.seed,
-                started.seeds,
-                started.words,
-                started.checks,
-                started.left_out,
-                started.why_plain,
-                started.of_branches,
-            )
+            self.started = replace(started, seed=self.seed)
             self._began = self._newest = time.monotonic()
             yield self.started
 
