@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from packetrig import Failure, build
+from packetrig import XDP, Failure, build, model
 from packetrig.errors import Error, NotFound
 from packetrig.fuzz import crashfile, finding, repeat
 from packetrig.fuzz.finding import Finding, Made, Place
@@ -88,6 +88,20 @@ def test_a_failure_becomes_a_finding_with_what_was_expected_and_seen(here: Path)
     assert found.seen == "XDP.PASS; IP.chksum made wrong"
     assert found.after[22] == UDP[22] - 1
     assert (found.seed, found.kernel) == (7, Path("/proc/sys/kernel/osrelease").read_text().strip())
+
+
+def test_the_layers_that_differ_from_a_model_are_told(here: Path) -> None:
+    @model
+    def all_is_well(frame: bytes, maps: object) -> object:
+        return XDP.PASS
+
+    loaded = Setup(globals={"hop": 1}).load(build("progs/xdp_mix.bpf.c"))
+    with loaded as mix, pytest.raises(Failure) as caught:
+        mix.judge(UDP, model=all_is_well, without=["right_checksums_stay_right"])
+
+    found = finding.of(caught.value, [UDP], place=PLACE, made=MADE, object_sha256="")
+    assert found.details == ("model: IP ttl=64", "program: IP ttl=63")
+    assert found.expected == "the program does what the model all_is_well says"
 
 
 def test_reading_gives_back_what_was_written(here: Path) -> None:

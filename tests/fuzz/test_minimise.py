@@ -8,7 +8,7 @@ import pytest
 
 from packetrig.errors import Error
 from packetrig.fuzz import plainer
-from packetrig.fuzz.minimise import Story, search, smallest
+from packetrig.fuzz.minimise import MOST_FRAMES, Story, search, smallest
 from packetrig.packets import craft, frames
 
 NETWORK = craft.Network(bytes((10, 1, 2, 3)), bytes((10, 9, 9, 9)), ttl=3, tos=8, options=b"\1" * 8)
@@ -159,6 +159,20 @@ def test_no_more_is_tried_than_allowed_and_what_was_found_by_then_is_given() -> 
 
     assert len(tried) == found.tries == 5
     assert last_has(b"GET ")(found.frames)
+
+
+def test_a_long_story_costs_no_more_than_so_many_frames() -> None:
+    told = 0
+
+    def fails(story: Story) -> bool:
+        nonlocal told
+        told += len(story)
+        return len(story) >= 900
+
+    story = smallest([bytes(14)] * 1024, fails)
+
+    assert 900 <= len(story) < 1024
+    assert told < MOST_FRAMES + 1024
 
 
 def test_what_did_not_fail_is_told_the_nearest_last() -> None:

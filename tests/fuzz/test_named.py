@@ -99,3 +99,22 @@ def test_a_file_with_no_model_or_several_is_told_so(rules: str) -> None:
         model_of("judges/two.py")
     with pytest.raises(NoSuchName, match="no model named 'dor', did you mean 'door'"):
         model_of(f"{rules}:dor")
+
+
+def test_a_file_may_import_from_its_own_package_from_wherever_it_is_named(
+    rules: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "judging_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "words.py").write_text("MOST = 60\n")
+    (package / "short.py").write_text(
+        RULES.replace("import packetrig\n", "from .words import MOST\nimport packetrig\n", 1)
+    )
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "linked_package").symlink_to(package)
+
+    assert model_of("judging_package/short.py")[1].name == "door"
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert model_of("linked_package/short.py")[1].name == "door"
+    assert model_of(str(package / "short.py"))[1].name == "door"

@@ -16,6 +16,8 @@ from ..sarif import Level, Result, sentence
 
 _DIGITS = 12
 _DIFFERENCE = re.compile(r"^  (verdict|metadata|context|map) +(.*)$", re.MULTILINE)
+_NAMES = re.compile(r"^- (.+): \d+ bytes\n\+ (.+): \d+ bytes$", re.MULTILINE)
+_LAYER = re.compile(r"^([-+]) (\S.*)$", re.MULTILINE)
 _MOST_DETAILS = 20
 _MODEL, _AGAINST = "the model ", "the same as "
 
@@ -141,7 +143,10 @@ def of(
     """Make a finding of a failure and the story that led to it."""
     run = failure.run if isinstance(failure.run, Run) else None
     said, _, rest = str(failure).partition("\n")
-    details = [f"{each[1]}: {each[2]}" for each in _DIFFERENCE.finditer(rest)][:_MOST_DETAILS]
+    details = [f"{each[1]}: {each[2]}" for each in _DIFFERENCE.finditer(rest)]
+    if failure.check.startswith((_MODEL, _AGAINST)):
+        details += _layers(rest)
+    details = details[:_MOST_DETAILS]
     expected, seen = _expected(failure.check), _seen(said, run)
     after = run.data if run is not None and run.is_rewritten else b""
     if failure.check.startswith(_AGAINST):
@@ -167,6 +172,16 @@ def of(
         kernel=Path("/proc/sys/kernel/osrelease").read_text(encoding="utf-8").strip(),
         version=importlib.metadata.version("packetrig"),
     )
+
+
+def _layers(rest: str) -> list[str]:
+    """Take out of a failure's text the layers that differ, each by whose it is."""
+    names = _NAMES.search(rest)
+    if names is None:
+        return []
+    block = rest[names.end() :].partition(" bytes differ:")[0]
+    whose = {"-": names[1], "+": names[2]}
+    return [f"{whose[each[1]]}: {' '.join(each[2].split())}" for each in _LAYER.finditer(block)]
 
 
 def rules(findings: Sequence[Finding]) -> dict[str, str]:

@@ -14,6 +14,8 @@ Fails = Callable[[Story], bool]
 
 # Each try sets the object up and judges a story: so many take about a second, or a few.
 MOST_TRIES = 1000
+# And as many frames in all: of a story of a thousand each try takes as long as a thousand do.
+MOST_FRAMES = 20_000
 _KEPT = 64
 
 
@@ -43,7 +45,7 @@ def search(frames: Sequence[bytes], fails: Fails, *, most: int = MOST_TRIES) -> 
     """Do what `smallest` does, and tell what was tried on the way."""
     found = _Search(tuple(bytes(frame) for frame in frames), fails, most)
     was = None
-    while was != found.best and found.tries < most:
+    while was != found.best and not found.is_over:
         was = found.best
         found.fewer_frames()
         found.plainer_frames()
@@ -56,6 +58,7 @@ class _Search:
     def __init__(self, story: Story, fails: Fails, most: int) -> None:
         self.best = story
         self.tries = 0
+        self._frames = 0
         self.passing: deque[Story] = deque(maxlen=_KEPT)
         self._fails = fails
         self._most = most
@@ -63,10 +66,11 @@ class _Search:
 
     def shows(self, story: Story) -> bool:
         """Try a story that was not tried yet; when it fails, it is the best."""
-        if story in self._tried or self.tries >= self._most:
+        if story in self._tried or self.is_over:
             return False
         self._tried.add(story)
         self.tries += 1
+        self._frames += len(story)
         try:
             is_shown = self._fails(story)
         except Error:  # a frame that the kernel refuses, a check that it breaks: not this failure
@@ -76,6 +80,11 @@ class _Search:
         else:
             self.passing.append(story)
         return is_shown
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether no more may be tried."""
+        return self.tries >= self._most or self._frames >= MOST_FRAMES
 
     def fewer_frames(self) -> None:
         """Leave frames out: all but the last, then by halves, one by one."""
@@ -104,7 +113,7 @@ class _Search:
     def _is_improved(self, at: int, ways: Callable[[bytes], Iterator[bytes]]) -> bool:
         frame = self.best[at]
         least = plainer.plainness(frame)
-        return self.tries < self._most and any(
+        return not self.is_over and any(
             plainer.plainness(tried) < least
             and self.shows((*self.best[:at], tried, *self.best[at + 1 :]))
             for tried in ways(frame)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -95,28 +97,42 @@ def _module(file: str) -> ModuleType:
 
 
 def _imported(path: Path) -> ModuleType | None:
+    """Import a file as a module of the package that it is in, seen from here or from above it."""
     # As `python` in this folder would: relative imports work, and so do those of its siblings.
-    here = Path.cwd()
-    whole = path.resolve()
-    if path.suffix != ".py" or not whole.is_relative_to(here):
-        return None
-    parts = whole.relative_to(here).with_suffix("").parts
-    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        return None
-    sys.path.insert(0, str(here))
+    for base in _bases(path):
+        parts = Path(os.path.normpath(path.absolute())).relative_to(base).with_suffix("").parts
+        if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+            continue
+        module = _module_of(base, ".".join(parts))
+        file = getattr(module, "__file__", None)
+        if file and Path(file).resolve() == path.resolve():
+            return module
+    return None
+
+
+def _bases(path: Path) -> Iterator[Path]:
+    whole = Path(os.path.normpath(path.absolute()))
+    if whole.is_relative_to(Path.cwd()):
+        yield Path.cwd()
+    above = whole.parent
+    while (above / "__init__.py").exists():
+        above = above.parent
+    if above != whole.parent:
+        yield above
+
+
+def _module_of(base: Path, name: str) -> ModuleType | None:
+    sys.path.insert(0, str(base))
     try:
         importlib.invalidate_caches()
-        if importlib.util.find_spec(parts[0]) is None:
-            return None
-        module = importlib.import_module(".".join(parts))
+        return importlib.import_module(name)
     except ModuleNotFoundError as e:
-        if e.name and ".".join(parts).startswith(e.name):
+        # A folder of that name is known from elsewhere; what the file itself lacks is its fault.
+        if e.name and f"{name}.".startswith(f"{e.name}."):
             return None
         raise
     finally:
-        sys.path.remove(str(here))
-    file = getattr(module, "__file__", None)
-    return module if file and Path(file).resolve() == whole else None
+        sys.path.remove(str(base))
 
 
 def _loaded(path: Path) -> ModuleType:
