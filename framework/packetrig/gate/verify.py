@@ -13,7 +13,7 @@ from ..errors import CompileError, Error, VerifierError
 from ..spec import Spec, build
 from . import rules
 from .evidence import Evidence, tools
-from .outcome import Answer, Candidate
+from .outcome import RULES, Answer, Candidate
 
 _COUNTS = ("instructions", "states", "stack")
 
@@ -56,7 +56,9 @@ def verify(evidence: Evidence, given: str | Path) -> Iterator[Checked]:
     yield _built(evidence, spec, here)
     if spec.sha256 == evidence.object_sha256:
         yield from _loaded(evidence, spec, is_same_kernel=is_same_kernel)
-    for rule, found in evidence.document["rules"].items():
+    asked = evidence.document["rules"]
+    for rule in [name for name in RULES if name in asked] + sorted(asked.keys() - set(RULES)):
+        found = asked[rule]
         if rule in ("build", "verifier") or found["answer"] in (
             Answer.OFF.value,
             Answer.NOT_REACHED.value,
