@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import packetrig
+from packetrig import Spec
 from packetrig.live import hooks
 
 from .rig import Ended, Rig
@@ -109,7 +110,7 @@ def test_maps_are_pinned_and_can_be_taken_over(
 
 
 def test_a_strangers_program_is_replaced_only_when_named_and_comes_back(
-    machine: Rig, attach: Attach, filters, standing: Callable[[], list[int]]
+    machine: Rig, attach: Attach, filters: Spec, standing: Callable[[], list[int]]
 ) -> None:
     with filters.load(program="old_xdp") as strange, machine.wire.right.attach(strange):
         theirs = strange.program.id
@@ -130,7 +131,7 @@ def test_a_strangers_program_is_replaced_only_when_named_and_comes_back(
 
 @pytest.mark.parametrize("mode", ["tc-ingress", "tcx-ingress"])
 def test_a_strangers_tc_program_may_stand_beside(
-    machine: Rig, attach: Attach, filters, mode: str
+    machine: Rig, attach: Attach, filters: Spec, mode: str
 ) -> None:
     with filters.load(program="old_tc") as strange, machine.wire.right.attach(strange, mode=mode):
         refused = attach("new_tc", mode=mode)
@@ -146,7 +147,7 @@ def test_a_strangers_tc_program_may_stand_beside(
 
 
 def test_a_strangers_link_is_borrowed_and_given_back(
-    machine: Rig, attach: Attach, filters, standing: Callable[[], list[int]]
+    machine: Rig, attach: Attach, filters: Spec, standing: Callable[[], list[int]]
 ) -> None:
     from packetrig._bpf import lib
 
@@ -267,3 +268,32 @@ def test_a_program_that_jumps_to_another_still_does_when_its_process_has_gone(
 
     assert (ended.code, ended.err) == (0, "")
     assert machine.wire.send(frame) == []
+
+
+def test_an_object_is_kept_as_long_as_one_can_go_back_to_it(
+    machine: Rig, attach: Attach, filters: Spec
+) -> None:
+    attach("old_xdp")
+    attach("old_tc", mode="tc-ingress")
+    objects = machine.state / "objects"
+
+    machine("detach", "--iface", "right", "--mode", "tc-ingress")
+    one = [path.name for path in objects.iterdir()]
+    machine("detach", "--iface", "right")
+
+    assert one == [f"{filters.sha256}.o"]
+    assert list(objects.iterdir()) == []
+
+
+def test_a_strangers_program_is_not_replaced_beside_one_of_ours(
+    machine: Rig, attach: Attach, filters: Spec
+) -> None:
+    attach("old_tc", mode="tc-ingress")
+    with (
+        filters.load(program="old_tc") as strange,
+        machine.wire.right.attach(strange, mode="tc-ingress"),
+    ):
+        ended = attach("new_tc", "--replace-foreign", strange.program.id, mode="tc-ingress")
+
+    assert ended.code == 2
+    assert "--replace-foreign is for a first attach; `packetrig detach --all` first" in ended.err

@@ -87,6 +87,11 @@ def attach(request: Request) -> Generator[Event, None, None]:
     spot = places.here(request.interface, places.hook_of(request.mode))
     with stopping.noted() as stop, journals.locked(spot) as lock:
         before = ready(spot)
+        if before is not None and request.replaces:
+            raise Error(
+                f"{spot.name}: packetrig has attached {before.top.told} there: --replace-foreign "
+                "is for a first attach; `packetrig detach --all` first"
+            )
         interface = hooks.interface(request.interface)
         with _loaded(request, before) as loaded:
             yield from _attach(_Attaching(request, spot, interface, loaded, stop, lock), before)
@@ -214,9 +219,9 @@ def _prepared(run: _Attaching, before: Journal | None, permit: Permit) -> Journa
     run.stop.check()
     if before is None:
         journals.unpin(journal.pins)  # of somebody who died, and whose journal is gone
-    journals.durable(places.kept_object(run.request.spec.sha256), run.request.spec.data)
     journals.write(journal)
     try:
+        journals.durable(places.kept_object(run.request.spec.sha256), run.request.spec.data)
         if before is None and base.top.what == STRANGER:
             journal = carry.borrow(journal, run.interface, base.top.id)
         folder = journal.pins / f"generation-{goal.number}"

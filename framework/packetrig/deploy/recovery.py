@@ -38,6 +38,7 @@ def settle(journal: Journal, generations: tuple[Generation, ...], last: str) -> 
         return None
     journals.write(journal)
     journals.sweep(journal)
+    _sweep_objects()
     return journal
 
 
@@ -46,6 +47,20 @@ def release(journal: Journal) -> None:
     # The journal first: pins without one are swept, a journal without its pins could not be read.
     journals.forget(journal.spot)
     journals.unpin_all(journal)
+    _sweep_objects()
+
+
+def _sweep_objects() -> None:
+    # A journal is written before its object is kept, so the objects are listed first here.
+    objects = list((places.state_folder() / "objects").glob("*.o"))
+    try:
+        found = [journals.read_file(path) for path in journals.all_files()]
+    except Error:
+        return  # what it would speak of is not known
+    known = {each.sha256 for journal in found if journal for each in journal.generations}
+    for path in objects:
+        if path.stem not in known:
+            path.unlink(missing_ok=True)
 
 
 def lose(journal: Journal, why: Error) -> None:
