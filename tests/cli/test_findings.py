@@ -91,6 +91,16 @@ def test_of_several_the_worst_is_told(packetrig: Command, found: Path) -> None:
     assert ended.code == 1
 
 
+def test_of_several_one_that_cannot_be_read_stops_none(packetrig: Command, found: Path) -> None:
+    (found.parent / "0000.toml").write_text("format = 2\n")
+
+    ended = packetrig("replay", "--all")
+
+    assert ended.err.startswith("packetrig: fixtures/crashes/xdp_mix/0000.toml: of format 2, ")
+    assert ended.out.startswith(f"FAILS  {ID}  ")
+    assert ended.code == 1
+
+
 def test_keep_makes_it_a_test(packetrig: Command, found: Path) -> None:
     ended = packetrig("replay", ID, "--keep")
 

@@ -57,10 +57,18 @@ def command(
         )
     if capture and len(paths) > 1:
         raise Error(f"--pcap {capture}: one file for {len(paths)} findings")
-    told = []
+    told, codes = [], []
     for path in dict.fromkeys(paths):
-        done = again(crashfile.read(path))
+        try:
+            done = again(crashfile.read(path))
+        except Error as e:
+            if len(paths) == 1:
+                raise
+            console.complain(str(e))  # the others are replayed all the same
+            codes.append(Exit.UNDECIDED)
+            continue
         told.append((path, done))
+        codes.append(_EXITS[done.status])
         if keep:
             crashfile.keep(path)
         if capture:
@@ -69,7 +77,7 @@ def command(
             _show(done, path, keep=keep)
     if as_json:
         console.document({"format": 1, "findings": [_document(*each) for each in told]})
-    return max((_EXITS[done.status] for _, done in told), key=_severity)
+    return max(codes, key=_severity)
 
 
 def _severity(code: Exit) -> int:
