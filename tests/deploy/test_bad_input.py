@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import packetrig
+from packetrig import Spec
 from packetrig.live import Namespace, namespace
 from packetrig.live.rtnl import netlink
 
@@ -45,6 +46,12 @@ def make(machine: Rig, name: str) -> None:
     with netlink(machine.wire.right.namespace, f"making {name}") as route:
         route.link("add", kind="veth", ifname=name, peer={"ifname": "other"})
         route.link("set", index=route.link_lookup(ifname=name)[0], state="up")
+
+
+def put(machine: Rig, fd: int) -> None:
+    attrs = [("IFLA_XDP_FD", fd), ("IFLA_XDP_FLAGS", 4)]
+    with netlink(machine.wire.right.namespace, "somebody") as route:
+        route.link("set", index=machine.wire.right.index, IFLA_XDP={"attrs": attrs})
 
 
 def remove(machine: Rig, name: str) -> None:
@@ -295,6 +302,42 @@ def test_filters_that_are_no_programs_are_told(machine: Rig, attach: Attach) -> 
         route.tc("del", "clsact", index)
     assert ended.code == 0
     assert "filters that are no BPF programs: u32 (priority 7); yours" in ended.out
+
+
+def test_a_program_that_somebody_put_there_while_watched_is_left_alone(
+    machine: Rig, path: Path, filters: Spec, standing: Callable[[], list[int]]
+) -> None:
+    words = force(path, "right", "new_xdp")
+    with filters.load(program="old_xdp") as first, filters.load(program="drops_all") as second:
+        with machine.wire.right.attach(first):
+            replaced = ("--replace-foreign", first.program.id, "--for", "10m", "--every", "10ms")
+            running = machine.start(*words, *replaced)
+            running.line("is attached, watched")
+            put(machine, second.program.fd)  # as `ip link set xdp` does: it asks nobody
+            ended = running.end()
+            state = machine.status()[0]["state"]
+            stuck = machine("attach", "--recover")
+            forgotten = machine("detach", "--iface", "right", "--forget")
+            there = standing()
+            put(machine, first.program.fd)
+
+        assert (ended.code, stuck.code, forgotten.code) == (2, 2, 0)
+        assert f"program {second.program.id} stands there: somebody else changed it" in ended.err
+        assert "`packetrig detach --forget` gives up what is known" in ended.err
+        assert state == "unfinished"
+        assert "what stands there was left alone" in forgotten.out
+        assert there == [second.program.id]
+
+
+def test_what_is_forgotten_goes_on_filtering(machine: Rig, attach: Attach, filtering: None) -> None:
+    machine.lost_its_journal = True
+
+    forgotten = machine("detach", "--iface", "right", "--forget")
+    again = machine("detach", "--iface", "right", "--mode", "native", "--forget")
+
+    assert "its program stays: /sys/fs/bpf/packetrig/" in forgotten.out
+    assert again.err == "packetrig: right (xdp): packetrig knows nothing of it\n"
+    assert [spot["state"] for spot in machine.status()] == ["not ours"]
 
 
 def test_two_attaches_at_once_are_named(

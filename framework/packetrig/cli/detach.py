@@ -16,13 +16,17 @@ from .main import Exit
     "--mode", type=click.Choice(deploy.MODES), help="Which hook, where there are several."
 )
 @click.option("--all", "all_of_them", is_flag=True, help="Go back to before the first attach.")
+@click.option("--forget", is_flag=True, help="Touch nothing, and give up what is known of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(iface: str, mode: str | None, all_of_them: bool, as_json: bool) -> int:
+def command(iface: str, mode: str | None, all_of_them: bool, forget: bool, as_json: bool) -> int:
     """Put back the program that was there before the last attach, or nothing if there was none.
 
     Exit codes: 0 it is done, 2 it could not be done.
     """
     hook = deploy.hook_of(mode) if mode else _only(iface)
+    if forget:
+        console.say(deploy.forget(iface, hook))
+        return Exit.HELD
     done = deploy.detach(iface, hook, all_of_them=all_of_them)
     if as_json:
         console.document(

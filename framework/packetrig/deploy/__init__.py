@@ -20,7 +20,7 @@ from .journal import Busy, Generation, Journal
 from .permit import Permit, force
 from .places import HOOKS, MODES, Spot, hook_of
 from .preflight import ALLOWABLE, Answer, Finding
-from .recovering import Recovered, recover_all
+from .recovering import Recovered, forget, recover_all
 from .shadow import Reference, Sample, Shadow, attached, compare, sample
 from .status import State, Status, status
 from .stopping import Stop, Stopped, noted
@@ -60,6 +60,7 @@ __all__ = [
     "compare",
     "detach",
     "force",
+    "forget",
     "hook_of",
     "noted",
     "recover_all",

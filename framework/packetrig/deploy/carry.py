@@ -157,8 +157,8 @@ def _exists(name: str) -> bool:
     return any(name == each for _, each in socket.if_nameindex())
 
 
-def is_elsewhere(journal: Journal) -> bool:
-    """Tell whether an interface that is not here still has our link: it was moved."""
+def holds(journal: Journal) -> bool:
+    """Tell whether a link that is pinned for a spot holds a program, wherever its interface is."""
     return journal.carrier["by"] == LINK and bool(_of_link(journal))
 
 
@@ -189,7 +189,8 @@ def put(journal: Journal, origin: Generation, goal: Generation, *, doing: str) -
     if there not in (0, origin.id):
         raise Foreign(
             f"{doing}: program {there} stands there, neither {origin.told} nor {goal.told}: "
-            "somebody else put it there; it was left alone"
+            "somebody else put it there, and it was left alone; `packetrig detach --forget` gives "
+            "up what is known"
         )
     if goal.what == NOTHING:
         with _open(journal, origin) as fd:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import Error
+from . import carry, places, recovery
 from . import journal as journals
-from . import places, recovery
 from .journal import Busy
 from .places import Spot
 
@@ -50,3 +50,30 @@ def _one(spot: Spot) -> Recovered:
         return Recovered(spot, str(e), False)
     except Error as e:
         return Recovered(spot, str(e), False)
+
+
+def forget(interface: str, hook: str) -> str:
+    """Give up what is known of a spot, and leave the interface as it is; say what was left.
+
+    For journals that cannot be read, and for hooks that somebody else has taken. A link of ours
+    that still holds a program stays pinned.
+
+    Raises:
+        Error: Nothing is known of it, or a command is at work there.
+    """
+    spot = places.here(interface, hook)
+    if not journals.path_of(spot).exists():
+        raise Error(f"{spot.name}: packetrig knows nothing of it")
+    with journals.locked(spot):
+        try:
+            journal = journals.read(spot)
+        except Error:
+            journal = None
+        journals.forget(spot)
+        if journal is None or not journal.is_of_this_boot:
+            return f"{spot.name}: forgotten"
+        journals.unpin(journal.pins)
+        if carry.holds(journal):
+            return f"{spot.name}: forgotten; its program stays: {carry.link_of(journal)} holds it"
+        journals.unpin_all(journal)
+        return f"{spot.name}: forgotten; what stands there was left alone"

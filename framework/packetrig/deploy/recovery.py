@@ -69,7 +69,7 @@ def lose(journal: Journal, why: Error) -> None:
     Raises:
         Error: It is not gone: it was moved, and still filters with our link.
     """
-    if carry.is_elsewhere(journal):
+    if carry.holds(journal):
         raise Error(
             f"{why}: but its link is alive: it was moved to another network namespace; move it "
             "back, or remove the pins"
