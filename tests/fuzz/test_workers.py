@@ -142,6 +142,37 @@ def test_a_check_that_breaks_in_a_worker_is_the_error_of_the_campaign() -> None:
 
 
 @pytest.mark.slow
+def test_a_worker_that_is_stopped_holds_nobody_up(http: Recipe) -> None:
+    before = children()
+    events = Crew(http, 2, seeds=plain()).events(Limits())
+    stopped = next(each for each in events if isinstance(each, WorkerJoined))
+    os.kill(pid_of(stopped), signal.SIGSTOP)
+
+    runs = [each.runs for each, _ in zip(progresses(events), range(2), strict=False)]
+    events.close()  # type: ignore[attr-defined]
+
+    assert runs[0] < runs[1]
+    assert children() == before
+
+
+def progresses(events: Iterator[Event]) -> Iterator[Progress]:
+    return (each for each in events if isinstance(each, Progress))
+
+
+def test_a_check_that_no_other_process_could_find_is_named() -> None:
+    before = children()
+
+    @packetrig.check
+    def hidden(before: bytes, run: object) -> bool:
+        return True
+
+    with pytest.raises(Error, match="hidden cannot be given to other processes: it has no name"):
+        list(Crew(Recipe.of(HTTP, checks=(hidden,)), 2).events(Limits(runs=1)))
+
+    assert children() == before
+
+
+@pytest.mark.slow
 def test_what_several_workers_find_is_one_finding() -> None:
     recipe = Recipe.of(HTTP, checks=(at_work.no_frame_has_an_even_length,))
 

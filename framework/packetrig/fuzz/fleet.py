@@ -43,8 +43,11 @@ _LEAST_RUNS = 1024
 _LOOK = 0.25
 # Slices that may fail at one worker, for reasons that are not the campaign's.
 _FAILURES = 3
-# Seconds that a worker may take longer than its slice, before it counts as lost.
-_SILENT = 30.0
+# Seconds that a worker may take to say that it is able: it imports what it needs for that.
+_ANSWERS = 30.0
+# Seconds that it may take longer than its slice (to make small what it found), before it counts
+# as lost.
+_SILENT = 120.0
 
 
 @dataclass(slots=True)
@@ -139,7 +142,8 @@ class Fleet:
 
     def _look(self, cluster: Cluster) -> Iterator[Event]:
         there = cluster.workers()
-        for address in sorted(there - self._members.keys() - self._left_out.keys()):
+        new = there - self._members.keys() - self._left_out.keys()
+        for address in sorted(new if not self._is_ending else ()):
             member = self._members[address] = _Member(address, self._joined)
             self._joined += 1
             member.asked = cluster.give(address, slices.able, slices.version())
@@ -156,11 +160,11 @@ class Fleet:
             yield WorkerLost(address, "it left the scheduler", others)
 
     def _check_somebody(self) -> None:
-        if any(each.is_able for each in self._members.values()):
+        if self._is_ending or any(each.is_able for each in self._members.values()):
             self._alone = time.monotonic()
             return
         # Who was asked gets longer: its first answer takes importing what it has to do.
-        patience = _SILENT if self._members else self._patience
+        patience = _ANSWERS if self._members else self._patience
         if time.monotonic() - self._alone < patience:
             return
         found = [f"{address}: {why}" for address, why in self._left_out.items()]
@@ -255,18 +259,22 @@ class Fleet:
     def _finish(self, cluster: Cluster, limits: Limits) -> Iterator[Event]:
         """Hear what is still at work, then let everybody judge what waits, and end."""
         self._is_ending = True
-        deadline = time.monotonic() + self._patience + _SLICE
+        deadline = time.monotonic() + _SLICE + _SILENT
         while time.monotonic() < deadline:
             self._let_go(cluster)
-            if not any(member.asked for member in self._members.values()):
+            if not any(each.asked and each.is_able for each in self._members.values()):
                 return
             yield from self._turn(cluster, limits)
+        for member in self._members.values():
+            if member.asked and member.is_able:
+                yield WorkerLost(member.address, "it did not come to an end", False)
 
     def _let_go(self, cluster: Cluster) -> None:
         last = Slice(self._name, seconds=0.0, is_last=True)
         for member in self._members.values():
             if member.is_begun and not member.asked:
                 member.is_begun = False
+                member.since = time.monotonic()
                 member.asked = cluster.give(member.address, slices.work, last)
 
     def _dismiss(self, cluster: Cluster) -> None:
@@ -274,7 +282,7 @@ class Fleet:
         deadline = time.monotonic() + 2 * _SLICE
         while time.monotonic() < deadline:
             self._let_go(cluster)
-            if not any(member.asked for member in self._members.values()):
+            if not any(each.asked and each.is_able for each in self._members.values()):
                 return
             back = cluster.next(_LOOK)
             if back is not None and back.worker in self._members:

@@ -27,8 +27,13 @@ _PROGRESS = 1.0
 _SPEAKS = 0.5
 # A process that dies is replaced so often; then something is wrong with the machine.
 _LIVES = 4
-# What workers are given to end their story in when the campaign ends.
-_GRACE = 10.0
+# Seconds that workers get to end their stories, and make small what they found, at the end.
+_GRACE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,12 @@ class _Broken:
 def work(line: Line) -> None:
     """Work for a campaign, in a process of its own."""
     try:
-        order, runs = travel.unpack(line.receive())
+        line.send(_Ready())
+        first = line.receive()
+        if not isinstance(first, bytes):
+            line.send(_Done())  # the campaign ended before this worker began
+            return
+        order, runs = travel.unpack(first)
         with Hand(order) as hand, hand.at_work():
             line.send(hand.started())
             _work(hand, line, runs)
@@ -97,6 +107,7 @@ class _Worker:
         self.lives = 0
         self.done = 0  # runs of lives that ended
         self.tally = Tally()
+        self.unsent: list[bytes] = []  # frames that others found
         self.process: Process | None = None
 
     @property
@@ -166,7 +177,12 @@ class Crew:
     def _hire(self, worker: _Worker) -> Iterator[Event]:
         worker.lives += 1
         worker.tally = Tally()
+        worker.unsent.clear()
         worker.process = Process(worker.name, f"{__name__}:work", cpu=worker.cpu)
+        where = "any core" if worker.cpu is None else f"core {worker.cpu}"
+        yield WorkerJoined(worker.name, f"process {worker.process.pid}, {where}")
+
+    def _order(self, worker: _Worker) -> bytes:
         order = Order(
             self._recipe,
             seed_of(self._seed, worker.number, worker.lives),
@@ -174,10 +190,9 @@ class Crew:
             self._seeds,
             self._is_full,
         )
+        worker.unsent.clear()
         runs = None if worker.runs is None else worker.runs - worker.done
-        worker.process.send(travel.pack((order, runs)))
-        where = "any core" if worker.cpu is None else f"core {worker.cpu}"
-        yield WorkerJoined(worker.name, f"process {worker.process.pid}, {where}")
+        return travel.pack((order, runs))
 
     def _patience(self, limits: Limits) -> float:
         left = [self._told + _PROGRESS - time.monotonic()]
@@ -193,13 +208,16 @@ class Crew:
                 f"no worker of the campaign is left: each was replaced {_LIVES - 1} times; "
                 f"{self._how_lost}"
             )
-        new: dict[bytes, _Worker] = {}
         for process in processes.heard(list(at_work), patience):
-            for event in self._listen(at_work[process], process):
+            worker = at_work[process]
+            for event in self._listen(worker, process):
                 if isinstance(event, NewEntry):
-                    new[event.frame] = at_work[process]
+                    self._share(event.frame, worker)
                 yield event
-        self._share(new)
+            # It has just spoken, so it listens: nobody waits for one that is stopped.
+            if worker.unsent and worker.process is not None:
+                worker.process.send(_Frames(tuple(worker.unsent)))
+                worker.unsent.clear()
         if self._merged.started and time.monotonic() - self._told >= _PROGRESS:
             self._told = time.monotonic()
             yield self._merged.progress()
@@ -210,7 +228,10 @@ class Crew:
         except EOFError:
             yield from self._lost(worker, process.wait())
             return
-        if isinstance(message, Started):
+        if isinstance(message, _Ready):
+            if not self._is_ending:
+                process.send(self._order(worker))
+        elif isinstance(message, Started):
             if self._merged.started is None:
                 self._told = time.monotonic()
             yield from self._merged.begin(message)
@@ -235,11 +256,10 @@ class Crew:
         if is_replaced:
             yield from self._hire(worker)
 
-    def _share(self, new: dict[bytes, _Worker]) -> None:
+    def _share(self, frame: bytes, finder: _Worker) -> None:
         for worker in self._workers:
-            frames = tuple(frame for frame, finder in new.items() if finder is not worker)
-            if frames and worker.process is not None:
-                worker.process.send(_Frames(frames))
+            if worker is not finder:
+                worker.unsent.append(frame)
 
     def _finish(self) -> Iterator[Event]:
         """Let the workers end their stories, and hear the last of them."""
@@ -251,6 +271,9 @@ class Crew:
         with suppress(KeyboardInterrupt):
             while any(each.process for each in self._workers) and time.monotonic() < deadline:
                 yield from self._hear(deadline - time.monotonic())
+        for worker in self._workers:
+            if worker.process is not None:
+                yield WorkerLost(worker.name, "it did not come to an end", False)
 
     def _end(self) -> None:
         for worker in self._workers:
