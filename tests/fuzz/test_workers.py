@@ -8,12 +8,14 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import packetrig
 from packetrig.errors import Error, Failure
 from packetrig.fuzz.corpus import Corpus
 from packetrig.fuzz.engine import Limits
