@@ -78,7 +78,7 @@ int pr_link_info(int fd, struct pr_link_info *out)
 
 /* The programs at a tcx hook in their order, each with its link (0: attached without one). */
 int pr_tcx_query(int ifindex, uint32_t attach_type, uint32_t *programs, uint32_t *links,
-			uint32_t room)
+		 uint32_t room)
 {
 	struct {
 		uint32_t target_ifindex, attach_type, query_flags, attach_flags;
