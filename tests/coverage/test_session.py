@@ -271,6 +271,49 @@ def test_it(clock, plain):
     assert found[4].startswith("TOTAL")
 
 
+def test_each_build_keeps_its_own_fakes_and_definitions(run: Run) -> None:
+    result = run(
+        """
+def test_it():
+    for now in (4, 5):
+        mocks = {"bpf_ktime_get_ns": packetrig.mocks.Value(now)}
+        with packetrig.build("progs/clock.bpf.c", mocks=mocks, define={"N": now}).load() as clock:
+            assert clock.run(bytes(60)).verdict is (XDP.DROP if now == 5 else XDP.PASS)
+            assert f"--define N={now}" in clock.run(bytes(60)).repeat
+"""
+    )
+
+    result.assert_outcomes(passed=1)
+
+
+def test_objects_that_are_closed_leave_nothing_open_and_count_when_loaded_again(run: Run) -> None:
+    result = run(
+        """
+import os
+
+def test_it():
+    spec = packetrig.build("progs/shown.bpf.c")
+    spec.load().close()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        with spec.load() as found:
+            found.run(bytes(40))
+            found.reload()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+def test_close(shown):
+    shown.close()
+
+def test_again(shown):
+    shown.run(bytes(100))
+""",
+        "--bpf-cov-report=term-missing",
+    )
+
+    result.assert_outcomes(passed=3)
+    assert table_of(result)[3].split()[-2:] == ["12,", "16-20"]
+
+
 def test_an_object_file_is_named_as_not_measured(run: Run, pytester: pytest.Pytester) -> None:
     built = build(pytester.path / "progs/shown.bpf.c").path
     assert built is not None

@@ -10,7 +10,7 @@ import functools
 import re
 import weakref
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,10 @@ from . import coverage_files as kinds
 _TOLD = "packetrig_coverage"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Watched:
     """Hold the counters of an object that a test loaded, and what they were when last read."""
 
-    owner: weakref.ref[Object]
     counters: Counters
     counted: Counted
     before: bytes
@@ -51,7 +50,8 @@ class Coverage:
         self._by_test = config.getoption("bpf_cov_context") == "test"
         self._gathered = Gathered()
         self._watched: list[_Watched] = []
-        self._twins: dict[str, Spec | None] = {}
+        self._test = ""
+        self._twins: dict[tuple[str, ...], Spec | None] = {}
         self._load = Spec.load
         self._total: float | None = None
         self._lines: list[str] = []
@@ -101,13 +101,16 @@ class Coverage:
     def _twin(self, spec: Spec) -> Spec | None:
         if spec.is_instrumented or not self._is_meant(spec):
             return None
-        if spec.sha256 not in self._twins:
-            self._twins[spec.sha256] = None
+        key = (spec.sha256, *spec.command)
+        if key not in self._twins:
+            self._twins[key] = None
             try:
-                self._twins[spec.sha256] = coverage.twin(spec, mcdc=self._has_mcdc)
+                self._twins[key] = coverage.twin(spec, mcdc=self._has_mcdc)
             except Error as e:
                 self._plain(spec, str(e))
-        return self._twins[spec.sha256]
+        twin = self._twins[key]
+        # Values of fakes are each build's own.
+        return twin and replace(twin, define=spec.define, mocks=spec.mocks, plain=spec)
 
     def _plain(self, spec: Spec, reason: str) -> None:
         self._gathered.plain[_name(spec)] = re.sub(
@@ -121,31 +124,50 @@ class Coverage:
         return is_below(source, self._below) or any(is_below(p, [folder]) for p in self._below)
 
     def _watch(self, found: Object) -> None:
+        """Count what an object does, until it is closed and when it is loaded again."""
+        owner = weakref.ref(found)
+        watched: _Watched | None = self._begin(found)
+
+        def told(is_there: bool) -> None:
+            nonlocal watched
+            again = owner()
+            if not is_there and watched is not None:
+                self._take(watched)
+                self._watched.remove(watched)
+                watched = None  # it holds the map
+            elif is_there and again is not None:
+                watched = self._begin(again)
+
+        found.counters.watchers.append(told)
+
+    def _begin(self, found: Object) -> _Watched:
         profile = found.spec.profile
         assert profile is not None
-        counted = self._gathered.note(found.spec.name, profile)
         counters = Counters(found)
-        self._watched.append(_Watched(weakref.ref(found), counters, counted, bytes(counters.size)))
+        counted = self._gathered.note(found.spec.name, profile)
+        self._watched.append(_Watched(counters, counted, bytes(counters.size)))
+        return self._watched[-1]
 
-    def collect(self, test: str) -> None:
+    def _take(self, watched: _Watched) -> None:
         """Take what was counted since the last time."""
-        kept = []
+        now = watched.counters.take()
+        if now != watched.before:
+            test = self._test if self._by_test else ""
+            bitmap = watched.counters.take_bitmap()
+            watched.counted.add(minus(now, watched.before), bitmap, test)
+            watched.before = now
+
+    def _collect(self) -> None:
         for each in self._watched:
-            now = each.counters.take()
-            if now != each.before:
-                since = minus(now, each.before)
-                each.counted.add(since, each.counters.take_bitmap(), test if self._by_test else "")
-                each.before = now
-            owner = each.owner()
-            if owner is not None and not owner.is_closed:
-                kept.append(each)
-        self._watched = kept
+            self._take(each)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Collect after each test: what it counted is its own."""
+        self._test = item.nodeid
         result = yield
-        self.collect(item.nodeid)
+        self._collect()
+        self._test = ""
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -160,7 +182,7 @@ class Coverage:
         return result
 
     def _finish(self, session: pytest.Session) -> None:
-        self.collect("")
+        self._collect()
         if self.is_worker or session.config.option.collectonly:
             return
         try:
