@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,6 +121,21 @@ def test_a_slice_goes_on_where_the_one_before_ended() -> None:
     assert first.started is not None and second.started is None
     assert [each.tally.runs for each in (first, second, last) if each.tally] == [100, 150, 150]
     assert after.is_new and not slices._sessions
+
+
+def test_a_worker_that_hears_nothing_more_gives_its_programs_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(slices, "_IDLE", 0.0)
+    waiting = threading.enumerate()
+
+    slices.work(Slice("five", Order(Recipe.of(HTTP), 1, seeds=plain()), runs=10))
+    for each in threading.enumerate():
+        if each not in waiting:
+            each.join()
+
+    assert not slices._sessions
+    assert slices.work(Slice("five", runs=10)).is_new
 
 
 def test_a_worker_that_cannot_load_the_program_says_why() -> None:

@@ -167,7 +167,8 @@ def _rest(part: Slice, session: _Session, *, is_over: bool) -> None:
 
 def _forgotten(campaign: str, session: _Session) -> None:
     with session.lock:
-        _close(campaign, session)
+        if session.timer is threading.current_thread():  # no slice came in between
+            _close(campaign, session)
 
 
 def _close(campaign: str, session: _Session) -> None:
