@@ -207,13 +207,17 @@ def test_each_program_of_an_object_is_judged(
 ) -> None:
     capture(GOOD, ABORTED, name="some-in.pcap")
     rule = REPLAY.replace("state", "{program}")
-    live = '[live]\nmodes = ["native", "tc-ingress", "tc-egress"]\n'
+    live = '[live]\nmodes = ["native", "tc-ingress", "tc-egress", "tcx-egress"]\n'
 
     ended = packetrig("gate", "progs/two.bpf.c", "--policy", policy(rule + live), "--json")
 
     found = json.loads(ended.out)["objects"][0]
     tried = [(r["program"], r["mode"]) for r in found["rules"]["live"]["measured"]["reports"]]
-    assert tried == [("way_in", "native"), ("way_out_egress", "tc-egress")]
+    assert tried == [
+        ("way_in", "native"),
+        ("way_out_egress", "tc-egress"),
+        ("way_out_egress", "tcx-egress"),
+    ]
     assert found["rules"]["replay"]["measured"]["tested"] == 4
     assert found["decision"] == "DEPLOY"
 

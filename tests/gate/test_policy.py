@@ -110,7 +110,7 @@ def test_the_project_s_own_policy_is_one() -> None:
         (
             "version = 1\n[live]\nmodes = ['nativ']",
             "[live] modes",
-            "a list of: native, generic, tc-ingress, tc-egress",
+            "a list of: native, generic, tc-ingress, tc-egress, tcx-ingress, tcx-egress",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from ..errors import NotFound, PolicyError
 from . import waivers
 from .outcome import RULES
 
-ModeName = Literal["native", "generic", "tc-ingress", "tc-egress"]
+ModeName = Literal["native", "generic", "tc-ingress", "tc-egress", "tcx-ingress", "tcx-egress"]
 _Text = Annotated[str, Field(min_length=1)]
 
 # `description` is what a PolicyError says is allowed.

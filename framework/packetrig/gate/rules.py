@@ -149,11 +149,11 @@ def _modes(program: Program, rule: policy.Live) -> Iterator[str]:
     """Choose the hooks for a program: a TC program's section or name may say which way it looks."""
     is_tc = program.kind in ("tc", "action")
     for mode in rule.modes:
-        if mode.startswith("tc-") != is_tc or (not is_tc and program.kind != "xdp"):
+        if mode.startswith("tc") != is_tc or (not is_tc and program.kind != "xdp"):
             continue
         named = f"{program.section} {program.name}"
-        other = "ingress" if mode == "tc-egress" else "egress"
-        own = mode.removeprefix("tc-")
+        own = mode.rpartition("-")[2]
+        other = "ingress" if own == "egress" else "egress"
         if is_tc and other in named and own not in named:
             continue
         yield mode
