@@ -74,8 +74,8 @@ def workplace(page: Path, folder: Path) -> Path:
     for shared in ("progs", "fixtures"):
         (folder / shared).mkdir()
         for entry in (ROOT / shared).iterdir():
-            if entry.name == "golden":
-                continue  # a page writes golden files of its own
+            if entry.name in ("golden", "crashes"):
+                continue  # a page writes its own
             (folder / shared / entry.name).symlink_to(entry)
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     for block in blocks(page):

@@ -12,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import Error, PolicyError, ToolMissing
+from ..fuzz import crashfile
 from .outcome import Answer, Candidate, Outcome, Reason
 from .recorder import FOLDER
 
@@ -75,15 +76,25 @@ def check_paths(paths: Sequence[str], file: Path) -> None:
 def run(paths: Sequence[str], *, seed: int) -> Suite:
     """Run pytest on the paths, with Hypothesis seeded, and read what the recorder wrote.
 
+    Findings that were kept are tests of any paths: what was fixed once is not deployed again.
+
     Raises:
         Error: pytest did not get as far as running the tests; its own words are in the message.
     """
+    paths = [*paths, *_kept()]
     with folder() as place:
         ended = run_pytest("packetrig.gate.recorder", paths, seed=seed, variables={FOLDER: place})
         tests = tuple(_read(Path(place)))
     if not tests and ended.returncode == 1:
         raise Error(f"pytest failed and told nothing: {_last_words(ended.stdout)}")
     return Suite(tests, command(paths, seed), seed)
+
+
+def _kept() -> Iterator[str]:
+    for path in crashfile.listed():
+        with suppress(OSError):
+            if crashfile.is_kept(path.read_text(encoding="utf-8", errors="replace")):
+                yield str(path)
 
 
 def command(paths: Sequence[str], seed: int) -> str:
