@@ -4,9 +4,12 @@ What stands here needs CAP_NET_ADMIN, and is the only place that knows pyroute2.
 or `tc`, nothing is named on the machine, nothing sleeps:
 
 - `namespace()` makes a network namespace that dies with its descriptor;
-- `Wire` makes a veth pair with all noise off; `wire.right.attach(program, mode=...)` attaches for
-  the length of a with block; `wire.send(packet)` returns what reached the stack behind the
-  program and says where the frame ended, `wire.trace(packet)` also tells what was counted;
+- `Wire` makes a veth pair with all noise off, `Wire(ports=3)` several; `wire.right.attach(program,
+  mode=...)` attaches for the length of a with block; `wire.send(packet)` returns what reached the
+  stack behind the program and says where the frame ended, `wire.trace(packet)` also what was
+  counted; `finish()` waits until nothing of closed wires is held any more;
+- `engines` runs a program by its test run, by live frames or on a wire, and tells what each saw
+  (`packetrig.engines` is its face in tests);
 - `smoke(object, mode, frames)` holds a program on a wire to its own test run;
 - `cgroup()` makes a cgroup: `group.attach(object)` for what meets connect() there, and
   `group.command(words)` to run something in it;
