@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from packetrig.live.rtnl import netlink
 from packetrig.packets import pcap
 
 from .kills import sending
@@ -128,3 +129,21 @@ def test_what_leaves_is_sampled_for_egress(
     ended = running.end()
 
     assert (ended.code, json.loads(ended.out)["tested"]) == (0, 1)
+
+
+def test_an_interface_that_goes_down_while_sampled_is_named(machine: Rig, path: Path) -> None:
+    words = ("--iface", "spare", "--program", "new_xdp", "--against", path, "--for", "10m")
+    with netlink(machine.wire.right.namespace, "spare") as route:
+        route.link("add", kind="veth", ifname="spare", peer={"ifname": "other"})
+        (index,) = route.link_lookup(ifname="spare")
+        route.link("set", index=index, state="up")
+        running = machine.start("shadow", path, *words)
+        sockets = Path(f"/proc/{running.pid}/net/packet")
+        while not any(line.split()[4] == str(index) for line in sockets.read_text().splitlines()):
+            pass
+        route.link("del", index=index)
+
+    ended = running.end()
+
+    assert ended.code == 2
+    assert ended.err == "packetrig: spare: went down or away while it was sampled\n"

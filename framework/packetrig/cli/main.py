@@ -94,8 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.complain("interrupted")
         return Exit.INTERRUPTED
     except Failure as e:
-        console.complain(str(e).partition("\n")[0])
-        console.detail(str(e).partition("\n")[2])
+        line, _, rest = str(e).partition("\n")
+        console.complain(line)
+        if rest:
+            console.detail(rest)
         return Exit.REFUSED
     except click.exceptions.NoArgsIsHelpError as e:
         console.detail(e.format_message())

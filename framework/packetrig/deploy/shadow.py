@@ -76,7 +76,11 @@ def sample(interface: str, hook: str, *, seconds: float, limit: int, stop: Stop)
             if heard not in readable:
                 continue
             now = time.time_ns()
-            for frame in tap.frames(outgoing=outgoing):
+            try:
+                frames = tap.frames(outgoing=outgoing)
+            except OSError as e:
+                raise hooks.Gone(f"{interface}: went down or away while it was sampled") from e
+            for frame in frames:
                 records.append(Record(len(records) + 1, now, frame, len(frame)))
         lost = _lost(tap.socket)
         took = time.monotonic() - began
