@@ -27,7 +27,8 @@ setup: ## Install what is missing: system packages, .venv, the compiled core
 	@.ci/setup
 
 gate: setup ## The main job: may each program in progs/ be deployed? A table of answers
-	@$(BIN)/packetrig gate progs/*.bpf.c --policy fixtures/policy/gate.toml --evidence build/evidence $(ARGS)
+	@$(BIN)/packetrig gate progs/*.bpf.c --policy fixtures/policy/gate.toml --evidence build/evidence \
+	    --html build/gate.html $(ARGS)
 
 test: lint pytest ## Everything that CI runs
 

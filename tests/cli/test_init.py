@@ -77,7 +77,7 @@ def test_a_new_project_passes_its_tests_and_its_gate(packetrig: Command, place: 
     assert gated.returncode == 0, gated.stdout
     assert gated.stdout.splitlines()[1].split()[:3] == ["xdp_blocklist", "xdp", "ok"]
     assert "native generic  DEPLOY" in gated.stdout
-    assert "5 frames" in gated.stdout
+    assert "87.5% branches  5 frames  20000 runs" in gated.stdout
     assert cleaned.returncode == 0
     assert sorted(tree(place / "project")) == FILES
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from packetrig import gate
-from packetrig.errors import Error, NotFound
+from packetrig.errors import Error, NotFound, ToolMissing
 from packetrig.gate import signing
 
 from ..cli.given import key_pair
@@ -122,6 +123,17 @@ def test_a_signature_of_another_sort_is_named(write: Write, tmp_path: Path) -> N
     for mark in ("yes", {"algorithm": "rsa"}, ["ed25519"]):
         with pytest.raises(Error, match="is signed in a way that this packetrig does not know"):
             gate.evidence.check_signature(gate.evidence.read(write(signature=mark)), public)
+
+
+def test_without_cryptography_it_is_said_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private, _ = key_pair(tmp_path)
+    for name in [name for name in sys.modules if name.startswith("cryptography")]:
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+
+    with pytest.raises(ToolMissing, match="pip install 'packetrig.sign.'"):
+        signing.private_key(private)
 
 
 def test_a_key_that_cannot_be_used_is_named(tmp_path: Path) -> None:

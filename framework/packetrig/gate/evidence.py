@@ -168,11 +168,18 @@ def document(
         },
         "rules": {outcome.rule: _rule(outcome) for outcome in judged.outcomes},
         "interface": dict(interface) if interface else None,
-        "seeds": {"hypothesis": seed},
+        "seeds": _seeds(policy, seed),
         "tools": tools(),
     }
     found = json.loads(json.dumps(found))  # as it will be read: keys are texts, tuples are lists
     return {**found, "digest": signing.digest(found)}
+
+
+def _seeds(policy: Policy, seed: int) -> dict[str, int]:
+    found = {"hypothesis": seed}
+    if rule := policy.rules.fuzz:
+        found["fuzz"] = seed if rule.seed is None else rule.seed
+    return found
 
 
 def _rule(outcome: Outcome) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import Error, NotFound, ToolMissing
 
@@ -45,12 +45,10 @@ def private_key(path: str | Path) -> Ed25519PrivateKey:
     Raises:
         Error: It cannot be read, or is no such key.
     """
-    from cryptography.hazmat.primitives.asymmetric import ed25519
-
     key = _key(Path(path), is_private=True)
-    if not isinstance(key, ed25519.Ed25519PrivateKey):
+    if not isinstance(key, _ed25519().Ed25519PrivateKey):
         raise Error(f"{path}: is a key of another kind ({_kind(key)}): {_MAKE_ONE}")
-    return key
+    return cast("Ed25519PrivateKey", key)
 
 
 def public_key(path: str | Path) -> Ed25519PublicKey:
@@ -59,22 +57,27 @@ def public_key(path: str | Path) -> Ed25519PublicKey:
     Raises:
         Error: It cannot be read, or is no such key.
     """
-    from cryptography.hazmat.primitives.asymmetric import ed25519
-
     key = _key(Path(path), is_private=False)
-    if not isinstance(key, ed25519.Ed25519PublicKey):
+    if not isinstance(key, _ed25519().Ed25519PublicKey):
         raise Error(f"{path}: is a key of another kind ({_kind(key)}): ed25519 is needed")
-    return key
+    return cast("Ed25519PublicKey", key)
 
 
-def _key(path: Path, *, is_private: bool) -> object:
+def _ed25519() -> Any:
     try:
-        from cryptography.exceptions import UnsupportedAlgorithm
-        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as e:
         raise ToolMissing(
             "signatures need the Python package cryptography: pip install 'packetrig[sign]'"
         ) from e
+    return ed25519
+
+
+def _key(path: Path, *, is_private: bool) -> object:
+    _ed25519()  # says what is missing
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+
     text = _read(path)
     if not is_private and b"PRIVATE KEY-----" in text:
         raise Error(
