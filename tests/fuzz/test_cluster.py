@@ -14,9 +14,9 @@ from packetrig.errors import Error, ToolMissing
 from packetrig.fuzz import slices
 from packetrig.fuzz.cluster import Back, Cluster
 
-from .schedulers import Scheduler, scheduler
+from .schedulers import Scheduler, needs_dask, scheduler
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs_dask]
 HERE = "tcp://127.0.0.1"
 
 

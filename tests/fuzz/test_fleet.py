@@ -31,7 +31,7 @@ from packetrig.fuzz.slices import Slice
 from packetrig.fuzz.target import Recipe
 
 from . import at_work
-from .schedulers import Scheduler, scheduler
+from .schedulers import Scheduler, needs_dask, scheduler
 
 ROOT = Path(__file__).parents[2]
 HTTP = ROOT / "progs" / "xdp_http.bpf.c"
@@ -53,6 +53,7 @@ def running(started: Scheduler) -> Iterator[Scheduler]:
         started.kill(worker)
 
 
+@needs_dask
 @pytest.mark.slow
 def test_a_worker_that_is_killed_in_its_slice_costs_no_run_no_entry_and_no_finding(
     running: Scheduler, tmp_path: Path
@@ -91,6 +92,7 @@ def test_a_worker_that_is_killed_in_its_slice_costs_no_run_no_entry_and_no_findi
     assert found[0].finding.made.source == "progs/xdp_http.bpf.c"
 
 
+@needs_dask
 @pytest.mark.slow
 def test_a_cluster_of_which_nobody_can_take_part_is_an_error_that_says_why(
     running: Scheduler,
