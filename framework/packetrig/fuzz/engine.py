@@ -37,6 +37,8 @@ _LENGTHS = (16, 16, 64, 16, 16, 64, 256)
 # Of what is judged step by step, one common run in so many, and stories of so many.
 _EVERY = 16
 _STEPS = 32
+# It takes a hundred times as long as a run, so that it is one in so many at most.
+_MOST_CHOSEN = 8
 # Suspects that are looked at again on the plain object, for each check; then every 2nd, 4th ...
 _TRIES = 16
 
@@ -204,18 +206,22 @@ class Campaign:
         yield from self._entries(story)
         yield from self._suspects(story, self.judge.judge(story, home))
         if self.judge.steps and self.judge.is_full:
-            chosen = lib.PR_CHOSEN | lib.PR_NEW
-            self._waiting += [
-                story.frame(number)
-                for number, mark in enumerate(story.marks)
-                if mark & chosen and not mark & lib.PR_REFUSED
-            ]
+            self._waiting += self._chosen(story)
             yield from self._step(at_least=_STEPS)
         self._length = self._next_length(home)
 
     def rest(self) -> Iterator[Event]:
         """Judge what waits to be judged, at the end."""
         yield from self._step(at_least=1)
+
+    def _chosen(self, story: Story) -> list[bytes]:
+        """Choose what is judged step by step: what is new, then what went a way that is rare."""
+        most = max(_STEPS // 2, story.count // _MOST_CHOSEN)
+        new, rare = (
+            [number for number, mark in enumerate(story.marks) if mark & bit]
+            for bit in (lib.PR_NEW, lib.PR_CHOSEN)
+        )
+        return [story.frame(number) for number in dict.fromkeys((*new, *rare))][:most]
 
     def _next_length(self, home: Moment | None) -> int:
         """Choose how long the next story is.
