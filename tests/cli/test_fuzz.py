@@ -12,10 +12,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from packetrig import build
+from packetrig import Spec, VerifierError, build
 from packetrig.fuzz import crashfile
 from packetrig.fuzz.corpus import Corpus
 
@@ -304,16 +305,43 @@ def test_an_object_without_debug_information_is_named(
     assert ended.err.startswith(f"packetrig: bare.o: {told}")
 
 
-def test_an_object_with_debug_information_is_fuzzed_blindly_and_told_so(
+def test_without_coverage_it_searches_only_when_that_is_asked_for(
     fuzz: Command, place: Path
 ) -> None:
     (place / "mix.o").write_bytes(build(MIX).data)
 
-    ended = fuzz(source="mix.o")
+    refused = fuzz(source="mix.o")
+    ended = fuzz("--blind", source="mix.o")
 
+    assert refused.code == 2
+    assert refused.err.startswith("packetrig: mix.o: there is no coverage to be guided by: ")
+    assert refused.err.endswith("; --blind searches without\n")
     assert "\nwithout coverage, so blindly: " in ended.out
     assert "at mix.o\n" in ended.out
     assert ended.code == 1
+
+
+def test_a_program_that_is_refused_with_counters_is_named(
+    fuzz: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Spec.load
+
+    def refuses_counters(spec: Spec, **how: Any) -> Any:
+        if spec.is_instrumented:
+            raise VerifierError(f"{spec.name}: rejected by the verifier: too many instructions")
+        return load(spec, **how)
+
+    monkeypatch.setattr(Spec, "load", refuses_counters)
+
+    ended = fuzz()
+
+    assert ended.err == (
+        "packetrig: xdp_mix: there is no coverage to be guided by: with counters the kernel "
+        "refuses it: xdp_mix.bpf.o: rejected by the verifier: too many instructions; --blind "
+        "searches without\n"
+    )
+    assert (ended.code, ended.out) == (2, "")
+    assert fuzz("--blind").code == 1
 
 
 def test_a_crash_file_of_a_newer_format_stops_it_before_it_begins(fuzz: Command) -> None:

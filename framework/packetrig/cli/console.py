@@ -128,7 +128,7 @@ def ticker() -> Iterator[Callable[[str], None]]:
         return
 
     def tell(text: str) -> None:
-        width = os.get_terminal_size(sys.stderr.fileno()).columns
+        width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
         print(
             f"\r\x1b[2K{_clean(text, sys.stderr)[: width - 1]}", end="", file=sys.stderr, flush=True
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import signal
@@ -23,7 +24,7 @@ from ..fuzz import (
 from ..fuzz.again import recipe_of
 from ..fuzz.campaigns import campaign
 from ..fuzz.engine import default_seeds
-from ..fuzz.events import Ended, Event, Found, Progress
+from ..fuzz.events import Ended, Event, Found, Progress, Started
 from ..fuzz.finding import Finding, Made, rules
 from ..fuzz.target import Recipe
 from ..fuzz.words import Words
@@ -97,6 +98,7 @@ class _Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
     multiple=True,
     help="Begin with these frames too: captures, golden files, crash files, or folders of them.",
 )
+@click.option("--blind", is_flag=True, help="Search without coverage where it cannot be had.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Use so many processes.")
 @click.option("--scheduler", metavar="ADDRESS", help="Use a dask.distributed cluster.")
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
@@ -137,6 +139,8 @@ def _fuzz(
     recipe, made = _recipe(source, options)
     program = made.program or ""
     crashfile.check(Path(crashes) / program)
+    if not options["blind"]:
+        _guided(source, recipe.why_plain)
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     events = campaign(
         recipe,
@@ -150,7 +154,10 @@ def _fuzz(
         **_workers(options),
     )
     show: telling.Teller = telling.Lines() if as_json else telling.People(recipe, corpus)
-    found = _told(events, show, crashes, github=github)
+    with contextlib.ExitStack() as stack:
+        if isinstance(events, Generator):
+            stack.callback(events.close)
+        found = _told(events, show, crashes, github=github, is_blind=options["blind"])
     if report:
         sarif.write(report, [each.result() for each in found], rules=rules(found))
     return Exit.REFUSED if found else Exit.HELD
@@ -202,7 +209,7 @@ def _seeds(recipe: Recipe, files: tuple[str, ...]) -> tuple[bytes, ...] | None:
 
 
 def _told(
-    events: Iterator[Event], show: telling.Teller, crashes: str, *, github: bool
+    events: Iterator[Event], show: telling.Teller, crashes: str, *, github: bool, is_blind: bool
 ) -> list[Finding]:
     """Tell what happens, write what is found, and return it."""
     found: list[Finding] = []
@@ -220,10 +227,21 @@ def _told(
                     console.say(sarif.annotation(event.finding.result()))
                 crashfile.write(event.finding, crashes)  # told before: the disk may be full
                 continue
+            if isinstance(event, Started) and not is_blind:
+                _guided(event.program, event.why_plain)
             show.hear(event)
             if isinstance(event, Ended) and not event.runs - event.refused:
                 raise InputRefused("nothing was tested: the kernel took none of the frames")
     return found
+
+
+def _guided(program: str, why_plain: str) -> None:
+    """Refuse to search blindly unasked: that nothing was found would mean little."""
+    if why_plain:
+        raise Error(
+            f"{program}: there is no coverage to be guided by: {why_plain}; --blind searches "
+            "without"
+        )
 
 
 def _until_interrupted(events: Iterator[Event]) -> Iterator[Event]:
