@@ -217,6 +217,12 @@ class Kills:
         recovered = self.rig("attach", "--recover")
         self.check(recovered.code == 0, f"recovery failed: {recovered.out}{recovered.err}")
         after = self.programs()
+        halves = [
+            path.name
+            for path in self.rig.state.glob("attached/*/.*")
+            if (path.parent / "journal.json").exists()  # else the next attach there sweeps it
+        ]
+        self.check(halves == [], f"files that were half written are left: {halves}")
         self.check(len(after) == 1, f"{name} of {victim} at {at}: after recovery {after}")
         state, _ = self.told()
         is_old = self.is_foreign and after == self.old

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -270,12 +271,14 @@ def test_a_reader_of_the_output_that_goes_away_brings_the_old_program_back(
 
 
 def test_who_may_not_read_the_journals_is_told(machine: Rig, attach: Attach) -> None:
-    attach("old_xdp")
-    for folder in (machine.state, machine.state / "attached"):
-        folder.chmod(0o700)
+    with tempfile.TemporaryDirectory() as folder:  # tmp_path itself is root's alone
+        Path(folder).chmod(0o755)
+        machine.state = Path(folder, "state")
+        attach("old_xdp")
 
-    ended = machine("status", uid=65534)
-    detached = machine("detach", "--iface", "right", "--mode", "native", uid=65534)
+        ended = machine("status", uid=65534)
+        detached = machine("detach", "--iface", "right", "--mode", "native", uid=65534)
+        machine("detach", "--iface", "right")
 
     assert (ended.code, detached.code) == (2, 2)
     assert "run it as root" in ended.err

@@ -242,12 +242,13 @@ def all_files() -> list[Path]:
     """
     folder = Spot("", "", 0).folder.parent
     try:
-        names = os.listdir(folder)  # noqa: PTH208  # a glob keeps silent about what it may not read
+        # A glob would keep silent about what it may not read.
+        paths = [each / "journal.json" for each in folder.iterdir()]
+        return sorted(path for path in paths if path.exists())
     except FileNotFoundError:
         return []
     except PermissionError as e:
         raise PermissionDenied(f"{folder}: not permitted; run it as root") from e
-    return sorted(p for name in names if (p := folder / name / "journal.json").exists())
 
 
 @contextmanager
@@ -278,6 +279,8 @@ def locked(spot: Spot) -> Iterator[int]:
             ) from e
         os.ftruncate(fd, 0)
         os.pwrite(fd, str(os.getpid()).encode(), 0)
+        for half in spot.folder.glob(".*"):  # of somebody who was killed while he wrote
+            half.unlink(missing_ok=True)
         yield fd
     finally:
         os.close(fd)

@@ -52,7 +52,8 @@ def release(journal: Journal) -> None:
 
 def _sweep_objects() -> None:
     # A journal is written before its object is kept, so the objects are listed first here.
-    objects = list((places.state_folder() / "objects").glob("*.o"))
+    folder = places.state_folder() / "objects"
+    objects = list(folder.glob("*.o"))
     try:
         found = [journals.read_file(path) for path in journals.all_files()]
     except Error:
@@ -61,6 +62,9 @@ def _sweep_objects() -> None:
     for path in objects:
         if path.stem not in known:
             path.unlink(missing_ok=True)
+    for half in folder.glob(".*-*"):
+        if not places.started(int(half.name.rpartition("-")[2])):
+            half.unlink(missing_ok=True)
 
 
 def lose(journal: Journal, why: Error) -> None:
