@@ -196,8 +196,8 @@ class Campaign:
         if most is not None:
             count = min(count, most - self.tally.runs)
         target = self.target
-        home = target.home(target.object)
         target.begin(target.object)
+        home = target.home(target.object)
         self.judge.begin()
         story = self.loop.tell(count)
         refused = story.marks.count(lib.PR_REFUSED)

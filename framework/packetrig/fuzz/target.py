@@ -168,9 +168,7 @@ class Target:
         forget_events(found)
 
     def home(self, found: Object) -> Moment | None:
-        """Return what maps and globals are in the set-up state; None if they cannot be put back."""
-        if id(found) not in self._moments:
-            self.begin(found)
+        """Return what `begin` put back; None where the object had to be renewed for it."""
         return self._moments.get(id(found))
 
     def check(self, frames: Sequence[bytes]) -> Failure | None:
