@@ -11,6 +11,7 @@ import packetrig
 from packetrig import XDP, CompileError, Error, Unsupported, VerifierError, coverage
 from packetrig._bpf import elf, profile
 from packetrig.coverage import twins
+from packetrig.deploy import attaching
 from packetrig.gate import candidates
 from packetrig.gate.outcome import Answer
 from packetrig.packets.malformed import catalogue
@@ -137,6 +138,16 @@ def test_the_gate_refuses_an_instrumented_object(source: Path, tmp_path: Path) -
     assert outcome.answer is Answer.REFUSED
     assert candidate.spec is None
     assert "gate the object that ships" in outcome.reasons[0].text
+
+
+def test_it_is_never_attached(source: Path) -> None:
+    request = attaching.Request(coverage.instrument(source), "none", "skb", lambda *_: None)
+
+    with (
+        pytest.raises(Error, match=r"counts what it executes, for coverage: never attach it"),
+        attaching._loaded(request, None),
+    ):
+        pass
 
 
 def test_mcdc_needs_a_clang_that_knows_it(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

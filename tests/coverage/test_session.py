@@ -24,6 +24,7 @@ from packetrig.toolchain import llvm
 from .conftest import HEADER, SOURCE
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.slow
 
 CACHE = toolchain.folder(os.environ)
 CLOCK = """#include <linux/bpf.h>
@@ -177,7 +178,6 @@ def test_every_report_is_written_where_it_is_asked_for(run: Run, pytester: pytes
     assert 'filename="progs/shown.bpf.c"' in (pytester.path / "bpf-coverage.xml").read_text()
 
 
-@pytest.mark.slow
 def test_workers_of_xdist_come_to_the_same_as_one_process(
     run: Run, pytester: pytest.Pytester
 ) -> None:
@@ -196,7 +196,6 @@ def test_workers_of_xdist_come_to_the_same_as_one_process(
     )
 
 
-@pytest.mark.slow
 def test_a_worker_that_ends_early_is_told(run: Run) -> None:
     result = run(
         "import os\ndef test_it(shown):\n    os._exit(1)\n", "-n1", "--max-worker-restart=0"

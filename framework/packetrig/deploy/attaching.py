@@ -134,6 +134,8 @@ def ready(spot: Spot) -> Journal | None:
 def _loaded(request: Request, before: Journal | None) -> Iterator[Object]:
     if request.spec.is_test_build:
         raise Error(f"{request.spec.name}: is a test build, its helpers are faked: never attach it")
+    if request.spec.is_instrumented:
+        raise Error(f"{request.spec.name}: counts what it executes, for coverage: never attach it")
     shared = before.pins / f"generation-{before.top.number}" / "maps" if before else None
     if request.keeps_maps and shared is None:
         raise Error(f"--keep-maps: packetrig has attached nothing to {request.interface} yet")
