@@ -240,7 +240,7 @@ class Fleet:
             return
         if report.started is not None:
             member.is_begun = True
-            yield from self._merged.begin(report.started)
+            yield from self._merged.begin(report.started, at=member.since)
         if report.tally is not None:
             self._merged.tally(f"{member.number}/{member.life}", report.tally)
         for event in report.events:

@@ -33,11 +33,11 @@ class Merged:
         self._unrepeated: set[str] = set()
         self._began = self._newest = time.monotonic()
 
-    def begin(self, started: Started) -> Iterator[Event]:
-        """Hear that a worker has begun; the first one begins the campaign."""
+    def begin(self, started: Started, *, at: float | None = None) -> Iterator[Event]:
+        """Hear that a worker has begun, now or then; the first one begins the campaign."""
         if self.started is None:
             self.started = replace(started, seed=self.seed)
-            self._began = self._newest = time.monotonic()
+            self._began = self._newest = time.monotonic() if at is None else at
             yield self.started
 
     def tally(self, life: str, tally: Tally) -> None:
