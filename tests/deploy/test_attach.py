@@ -11,6 +11,7 @@ import pytest
 import packetrig
 from packetrig import Spec
 from packetrig.live import hooks
+from packetrig.live.rtnl import netlink
 
 from .rig import Ended, Rig
 
@@ -297,3 +298,38 @@ def test_a_strangers_program_is_not_replaced_beside_one_of_ours(
 
     assert ended.code == 2
     assert "--replace-foreign is for a first attach; `packetrig detach --all` first" in ended.err
+
+
+def test_a_strangers_filter_is_given_back_as_it_was(
+    machine: Rig, attach: Attach, filters: Spec
+) -> None:
+    index = machine.wire.right.index
+    ip = {"parent": 0xFFFFFFF2, "prio": 7, "handle": 3, "protocol": 0x0800}
+    with filters.load(program="old_tc") as strange:
+        with netlink(machine.wire.right.namespace, "somebody") as route:
+            route.tc("add", "clsact", index)
+            route.tc(
+                "add-filter",
+                "bpf",
+                index,
+                fd=strange.program.fd,
+                name="x",
+                direct_action=True,
+                **ip,
+            )
+        theirs = ("--replace-foreign", strange.program.id)
+        named = attach("new_tc", *theirs, mode="tc-ingress")
+        machine("detach", "--iface", "right")
+        with machine.wire.right.namespace.inside():
+            (back,) = hooks.filters(index, "tc-ingress")
+        with netlink(machine.wire.right.namespace, "somebody") as route:
+            route.tc("del-filter", "bpf", index, **ip)
+            route.tc("add-filter", "bpf", index, fd=strange.program.fd, name="x", classid=1, **ip)
+        refused = attach("new_tc", *theirs, mode="tc-ingress")
+        with netlink(machine.wire.right.namespace, "somebody") as route:
+            route.tc("del", "clsact", index)
+
+        assert (named.code, refused.code) == (0, 2)
+        assert (back.at, back.name) == ((7, 3, 0x0800), "x")
+        assert back.program_id == strange.program.id
+        assert "a filter like that cannot be put back as it was" in refused.err

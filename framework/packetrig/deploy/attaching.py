@@ -243,7 +243,8 @@ def _ground(run: _Attaching) -> Journal:
         carrier = carry.carrier_of(run.interface, spot.hook, replaces)
         with kernel.program(replaces) as fd:
             _, tag = kernel.program_tag(fd)
-        ground = Generation(0, STRANGER, id=replaces, tag=tag)
+        name = carry.name_of(run.interface, spot.hook, replaces)
+        ground = Generation(0, STRANGER, program=name, id=replaces, tag=tag)
     else:
         carrier = carry.carrier_for(run.interface, spot.hook)
         ground = Generation(0, NOTHING)

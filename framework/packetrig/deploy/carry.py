@@ -61,10 +61,15 @@ def carrier_for(interface: hooks.Interface, hook: str) -> dict[str, object]:
     if hook not in hooks.PARENT:
         return {"by": LINK}
     there = [each.priority for each in hooks.filters(interface.index, hook)]
+    if 1 in there:
+        raise Error(
+            f"{interface.name}: a filter of {hook} has the priority 1: nothing can run before it"
+        )
     return {
         "by": FILTER,
         "priority": min([*there, _FIRST_PRIORITY + 1]) - 1,
         "handle": 1,
+        "protocol": hooks.ETH_P_ALL,
         "made_clsact": not hooks.has_clsact(interface.index),
     }
 
@@ -74,7 +79,7 @@ def carrier_of(interface: hooks.Interface, hook: str, program_id: int) -> dict[s
     if hook in hooks.PARENT:
         for each in hooks.filters(interface.index, hook):
             if each.program_id == program_id:
-                return {"by": FILTER, "priority": each.priority, "handle": each.handle}
+                return _seat(interface, hook, each)
     link = kernel.find_link(hook, interface.index, program_id)
     if link >= 0:
         os.close(link)
@@ -85,6 +90,24 @@ def carrier_of(interface: hooks.Interface, hook: str, program_id: int) -> dict[s
         f"{interface.name}: program {program_id} stands at {hook} without a link: it cannot be "
         "replaced in one step; take it off with the tool that attached it"
     )
+
+
+def name_of(interface: hooks.Interface, hook: str, program_id: int) -> str:
+    """Name a stranger's program as its filter does; "" where nothing does."""
+    if hook not in hooks.PARENT:
+        return ""
+    found = hooks.filters(interface.index, hook)
+    return next((each.name for each in found if each.program_id == program_id), "")
+
+
+def _seat(interface: hooks.Interface, hook: str, found: hooks.Filter) -> dict[str, object]:
+    if not found.is_direct:
+        raise Error(
+            f"{interface.name}: program {found.program_id} at {hook} answers with a class and not "
+            "with a verdict (no direct-action): a filter like that cannot be put back as it was"
+        )
+    names = zip(("priority", "handle", "protocol"), found.at, strict=True)
+    return {"by": FILTER, **dict(names)}
 
 
 def borrow(journal: Journal, interface: hooks.Interface, program_id: int) -> Journal:
@@ -137,7 +160,7 @@ def standing(journal: Journal) -> int:
     if journal.carrier["by"] == FILTER:
         at = _at(journal)
         found = hooks.filters(journal.index, journal.hook)
-        return next((f.program_id for f in found if (f.priority, f.handle) == at), 0)
+        return next((f.program_id for f in found if f.at == at), 0)
     return _of_link(journal)
 
 
@@ -274,5 +297,6 @@ def _clear(journal: Journal) -> None:
             hooks.remove_clsact(journal.index, doing=f"{journal.spot.name}: taking clsact away")
 
 
-def _at(journal: Journal) -> tuple[int, int]:
-    return int(journal.carrier["priority"]), int(journal.carrier["handle"])
+def _at(journal: Journal) -> tuple[int, int, int]:
+    carrier = journal.carrier
+    return int(carrier["priority"]), int(carrier["handle"]), int(carrier["protocol"])

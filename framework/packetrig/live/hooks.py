@@ -31,8 +31,9 @@ _XDP_ID = {
     "offloaded": "IFLA_XDP_HW_PROG_ID",
 }
 PARENT = {"tc-ingress": 0xFFFFFFF2, "tc-egress": 0xFFFFFFF3}
-_TCA_BPF_NAME, _TCA_BPF_ID = 7, 11
-_ETH_P_ALL = 0x0003
+_TCA_BPF_ID = 11
+_ACT_DIRECT = 1  # TCA_BPF_FLAG_ACT_DIRECT
+ETH_P_ALL = 0x0003
 _IFF_UP = 1
 
 
@@ -60,8 +61,15 @@ class Filter:
 
     priority: int
     handle: int
+    protocol: int
     program_id: int
     name: str
+    is_direct: bool  # its program's answer is the verdict, not a class
+
+    @property
+    def at(self) -> tuple[int, int, int]:
+        """Return what names it at its hook."""
+        return self.priority, self.handle, self.protocol
 
 
 class Gone(Error):
@@ -127,7 +135,12 @@ def filters(index: int, hook: str) -> list[Filter]:
     with _netlink(f"interface {index}: asking for its filters") as route:
         try:
             found = [
-                Filter(message["info"] >> 16, message["handle"], *_program_of(message))
+                Filter(
+                    message["info"] >> 16,
+                    message["handle"],
+                    socket.ntohs(message["info"] & 0xFFFF),
+                    *_program_of(message),
+                )
                 for message in route.get_filters(index=index, parent=PARENT[hook])
                 if message.get_attr("TCA_OPTIONS") and message["handle"]
             ]
@@ -138,19 +151,21 @@ def filters(index: int, hook: str) -> list[Filter]:
     return sorted(found, key=lambda each: each.priority)
 
 
-def _program_of(message: Any) -> tuple[int, str]:
+def _program_of(message: Any) -> tuple[int, str, bool]:
     if message.get_attr("TCA_KIND") != "bpf":
-        return 0, str(message.get_attr("TCA_KIND"))
+        return 0, str(message.get_attr("TCA_KIND")), False
     # pyroute2's table of TCA_BPF_* ends before TCA_BPF_ID: it is read from the message's bytes.
-    number, name = 0, ""
+    number, name, flags = 0, "", 0
     for key, value in message.get_attr("TCA_OPTIONS")["attrs"]:
         if key == "TCA_BPF_NAME":
             name = str(value)
+        if key == "TCA_BPF_FLAGS":
+            flags = int(value)
         header = value["header"] if isinstance(value, dict) and "header" in value else {}
         if header.get("type") == _TCA_BPF_ID:
             start = value.offset + 4
             number = int.from_bytes(value.data[start : start + 4], sys.byteorder)
-    return number, name
+    return number, name, bool(flags & _ACT_DIRECT)
 
 
 def has_clsact(index: int) -> bool:
@@ -189,11 +204,11 @@ def put_filter(
     fd: int,
     name: str,
     *,
-    at: tuple[int, int],
+    at: tuple[int, int, int],
     is_new: bool,
     doing: str,
 ) -> None:
-    """Put a program into a filter of this priority and handle: a new one, or one that is there.
+    """Put a program into the filter of this priority, handle and protocol, new or there already.
 
     The program of a filter that is there is replaced with no moment between.
     """
@@ -206,13 +221,13 @@ def put_filter(
             name=name,
             parent=PARENT[hook],
             direct_action=True,
-            protocol=_ETH_P_ALL,
             prio=at[0],
             handle=at[1],
+            protocol=at[2],
         )
 
 
-def remove_filter(index: int, hook: str, *, at: tuple[int, int], doing: str) -> None:
+def remove_filter(index: int, hook: str, *, at: tuple[int, int, int], doing: str) -> None:
     """Take a filter away."""
     with _netlink(doing) as route:
         route.tc(
@@ -220,7 +235,7 @@ def remove_filter(index: int, hook: str, *, at: tuple[int, int], doing: str) -> 
             "bpf",
             index,
             parent=PARENT[hook],
-            protocol=_ETH_P_ALL,
             prio=at[0],
             handle=at[1],
+            protocol=at[2],
         )
