@@ -77,6 +77,13 @@ int drops_for_others(struct __sk_buff *skb)
 	return skb->pkt_type == 3 ? TC_ACT_SHOT : TC_ACT_OK; /* PACKET_OTHERHOST */
 }
 
+SEC("xdp")
+int xdp_passes(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return XDP_PASS;
+}
+
 /* A test run is on the loopback. */
 SEC("tc")
 int drops_on_loopback(struct __sk_buff *skb)

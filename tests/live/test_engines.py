@@ -186,6 +186,23 @@ def test_where_the_state_cannot_be_put_back_the_verdict_is_only_told_if_it_is_th
         _ = dropped.verdict
 
 
+@pytest.mark.parametrize("engine", SEEING)
+@pytest.mark.parametrize("size", [14, 17, 19, 20])
+def test_a_frame_that_the_kernel_drops_behind_xdp_was_let_through(load, engine, size):
+    tagged = bytes(12) + b"\x81\x00\x00\x07" + bytes(44)
+    with Bench(engine) as bench:
+        seen = bench.run(load("xdp_passes").program, tagged[:size])
+
+    assert seen.ended is (Ended.STACK if size == 20 else Ended.NOWHERE)
+    assert (seen.verdict, seen.difference) == (XDP.PASS, None)
+
+
+def test_a_frame_that_the_kernel_drops_before_tc_is_not_seen_by_it(tc):
+    tagged = bytes(12) + b"\x81\x00\x00\x07\x08"
+    with Bench("wire") as bench, pytest.raises(CannotTell, match="cut in its VLAN tag"):
+        bench.run(tc.program, tagged)
+
+
 def test_a_frame_that_only_an_interface_takes_is_seen_without_a_test_run(tc):
     short = bytes(12) + b"\x08\x00" + bytes([TC.SHOT]) + bytes(9)
     with Bench("wire") as bench:

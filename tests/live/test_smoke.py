@@ -6,7 +6,7 @@ import pytest
 
 from packetrig import TC, XDP
 from packetrig.live import Ended, Mode, smoke
-from packetrig.live.smoke import VLAN_IS_BESIDE, ends
+from packetrig.live.smoke import TAG_IS_CUT, VLAN_IS_BESIDE, ends
 
 pytestmark = pytest.mark.live
 
@@ -58,6 +58,13 @@ def test_a_difference_that_the_hook_explains_is_told_apart(load, frame):
     report = smoke(load("drops_bare_frames"), "tc-ingress", [tagged], traffic=False)
     assert report.holds
     assert [difference.reason for difference in report.known] == [VLAN_IS_BESIDE]
+
+
+def test_a_frame_that_the_kernel_drops_is_no_fault_of_the_program(load):
+    cut = bytes(12) + b"\x81\x00\x00\x07\x08"
+    report = smoke(load("xdp_passes"), "native", [cut], traffic=False)
+    assert report.holds
+    assert [difference.reason for difference in report.known] == [TAG_IS_CUT]
 
 
 def test_what_a_program_swallows_at_egress_ends_nowhere(load, frame):

@@ -12,7 +12,7 @@ from ..verdicts import TC, XDP
 from . import traffic as real
 from .attach import Mode, program_of
 from .end import End
-from .taps import ETH_P_ALL, USUAL_PROTOCOLS, VLAN, Tap
+from .taps import ETH_P_ALL, USUAL_PROTOCOLS, VLAN, Tap, is_cut_in_its_tag
 from .trip import Ended, Trip
 from .wire import Wire
 
@@ -21,6 +21,8 @@ SHOWN = 10  # differences that a report keeps
 VLAN_IS_BESIDE = (
     "a VLAN tag travels beside the frame at TC ingress (skb->vlan_tci); the test run leaves it in"
 )
+
+TAG_IS_CUT = "the kernel drops a frame that is cut in its VLAN tag, behind XDP and before TC"
 
 _XDP_ENDS = {XDP.PASS: Ended.STACK, XDP.TX: Ended.BACK, XDP.REDIRECT: Ended.ELSEWHERE}
 # cls_bpf turns every other answer into TC_ACT_UNSPEC, which goes on to the stack.
@@ -221,12 +223,14 @@ def _difference(mode: Mode, want: _Expected, trip: Trip) -> Difference | None:
         seen=seen,
         expected_data=want.data,
         seen_data=data,
-        reason=_known(mode, want.frame),
+        reason=_known(mode, want),
     )
 
 
-def _known(mode: Mode, frame: bytes) -> str:
-    tagged = int.from_bytes(frame[12:14], "big") in VLAN
+def _known(mode: Mode, want: _Expected) -> str:
+    if is_cut_in_its_tag(want.data):
+        return TAG_IS_CUT
+    tagged = int.from_bytes(want.frame[12:14], "big") in VLAN
     return VLAN_IS_BESIDE if tagged and mode.is_tc_ingress else ""
 
 

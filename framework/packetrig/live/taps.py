@@ -127,6 +127,14 @@ def protocol_of(frame: bytes) -> int:
     return ETH_P_802_3 if frame[rest : rest + 2] == b"\xff\xff" else ETH_P_802_2
 
 
+def is_cut_in_its_tag(frame: bytes) -> bool:
+    """Tell whether the kernel drops a frame behind XDP and before everybody else.
+
+    It takes the outermost VLAN tag off, with the two bytes behind it (skb_vlan_untag).
+    """
+    return int.from_bytes(frame[12:14], "big") in VLAN and len(frame) < 20
+
+
 class Barrier:
     """Wait until the frames that this CPU has sent so far have been worked off.
 
