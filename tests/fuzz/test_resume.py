@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -21,9 +22,10 @@ test_resume.tell(*sys.argv[1:])
 """
 
 
-def tell(folder: str, seed: str, workers: str) -> None:
+def tell(folder: str, seed: str, workers: str, runs: str = "0") -> None:
     """Run a campaign, and say what it has kept as soon as it says so itself."""
-    for event in campaign(HTTP, corpus=folder, seeds=plain(), seed=int(seed), workers=int(workers)):
+    many = {"workers": int(workers), "runs": int(runs) or None}
+    for event in campaign(HTTP, corpus=folder, seeds=plain(), seed=int(seed), **many):
         if isinstance(event, NewEntry):
             print(event.frame.hex(), flush=True)
 
@@ -66,3 +68,22 @@ def test_a_campaign_that_is_killed_at_any_moment_has_kept_all_that_it_told(
     assert isinstance(started, Started) and isinstance(ended, Ended)
     assert started.seeds == len(kept)
     assert before <= after
+
+
+@pytest.mark.slow
+def test_a_seed_repeats_a_campaign_in_another_process(tmp_path: Path) -> None:
+    told = []
+    for number in ("1", "2"):  # sets and hashes come in another order in each
+        folder = tmp_path / number
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(folder), "5", "1", "6000"],
+            env=os.environ | {"PYTHONHASHSEED": number},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told.append(done.stdout.splitlines())
+
+    assert told[0] == told[1]
+    assert len(told[0]) > 40
