@@ -165,6 +165,36 @@ def test_html_is_llvm_covs_with_a_page_in_front(source: Path, tmp_path: Path) ->
     assert "unused" not in (tmp_path / "pages/shown/index.html").read_text()
 
 
+def test_a_header_that_is_included_by_another_way_is_in_llvm_covs_reports(
+    source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "deep").mkdir()
+    deep = tmp_path / "deep/shown.bpf.c"
+    deep.write_text(source.read_text().replace('"beside.h"', '"../beside.h"'))
+    found = gathered(deep, 40)
+    report = reports.Report(
+        found, found.measured([tmp_path]), tmp_path, (str(tmp_path),), has_branches=True
+    )
+
+    exported = json.loads(reports.json_report(report))["data"][0]["files"]
+    reports.html(report, tmp_path / "pages")
+
+    assert list(report.measured.files) == [str(tmp_path / "beside.h"), str(deep)]
+    assert len(exported) == 2
+    assert list((tmp_path / "pages/shown").rglob("beside.h.html"))
+
+
+def test_a_source_that_is_gone_is_left_out_of_llvm_covs_reports(
+    source: Path, tmp_path: Path
+) -> None:
+    report = report_of(gathered(source, 40), source)
+    (source.parent / "beside.h").unlink()
+
+    reports.html(report, tmp_path / "pages")
+
+    assert not list((tmp_path / "pages").rglob("beside.h.html"))
+
+
 def test_mcdc_counts_conditions_that_decided_on_their_own(source: Path) -> None:
     name = str(source)
     wanted = is_wanted([source.parent])

@@ -99,6 +99,19 @@ def read(profile: Profile, *, name: str = "object") -> list[Mapped]:
     return found
 
 
+def file_names(profile: Profile, *, name: str = "object") -> list[str]:
+    """Name the files as llvm-cov knows them: with each ".." that an include was written with.
+
+    Raises:
+        Error: The mapping is of a version that is not known.
+    """
+    found: set[str] = set()
+    for section, body in elf.every_section(profile.elf, name=name):
+        if section.name == "__llvm_covmap":
+            found.update(each for _, names in _units(body, name) for each in names[1:])
+    return sorted(found)
+
+
 def _units(body: bytes, name: str) -> Iterator[tuple[int, list[str]]]:
     at = 0
     while at + 16 <= len(body):
@@ -124,13 +137,8 @@ def _file_names(blob: bytes) -> list[str]:
         names.append(text[at : at + length].decode("utf-8", "surrogateescape"))
         at += length
     # The first is the folder that the others are relative to.
-    return [
-        names[0],
-        *(
-            os.path.normpath(f"{names[0]}/{each}" if each[:1] != "/" else each)
-            for each in names[1:]
-        ),
-    ]
+    folder = names[0]
+    return [folder, *(n if n[:1] == "/" else os.path.normpath(f"{folder}/{n}") for n in names[1:])]
 
 
 def _records(body: bytes) -> Iterator[tuple[int, int, int, bytes]]:
@@ -168,7 +176,7 @@ class _Reader:
 
 def _mapped(name: str, content: int, files: list[str], data: bytes) -> Mapped:
     reader = _Reader(data)
-    own = [files[reader.number()] for _ in range(reader.number())]
+    own = [os.path.normpath(files[reader.number()]) for _ in range(reader.number())]
     pairs = reader.number()
     reader.expressions = [(reader.number(), reader.number()) for _ in range(pairs)]
     regions = []

@@ -45,10 +45,9 @@ def merge(proftexts: list[str], output: Path) -> Path:
     return output
 
 
-def export(elf: Path, profdata: Path, *, sources: Sequence[Path] = ()) -> dict[str, Any]:
+def export(elf: Path, profdata: Path, *, sources: Sequence[str] = ()) -> dict[str, Any]:
     """Return llvm-cov's JSON export, of all sources or of these."""
-    only = map(str, sources)
-    text = _call("llvm-cov", ["export", "-instr-profile", str(profdata), str(elf), *only])
+    text = _call("llvm-cov", ["export", "-instr-profile", str(profdata), str(elf), *sources])
     found: dict[str, Any] = json.loads(text)
     return found
 
@@ -59,7 +58,7 @@ def lcov(elf: Path, profdata: Path) -> str:
 
 
 def show_html(
-    elf: Path, profdata: Path, folder: Path, *, sources: Sequence[Path], mcdc: bool = False
+    elf: Path, profdata: Path, folder: Path, *, sources: Sequence[str], mcdc: bool = False
 ) -> None:
     """Write llvm-cov's pages of these sources (files, or folders above them) into a folder."""
     options = ["-show-branches=count", *(["-show-mcdc"] if mcdc else [])]
@@ -67,7 +66,7 @@ def show_html(
         "llvm-cov",
         [
             *("show", "-format=html", f"-output-dir={folder}", *options),
-            *("-instr-profile", str(profdata), str(elf), *map(str, sources)),
+            *("-instr-profile", str(profdata), str(elf), *sources),
         ],
     )
 

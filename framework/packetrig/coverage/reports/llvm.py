@@ -75,9 +75,9 @@ def _join(
 def json_report(report: Report) -> str:
     """Write llvm-cov's JSON, one entry of `data` an object, and beside it what packetrig knows."""
     merged: dict[str, Any] = {"data": [], "type": "llvm.coverage.json.export", "version": ""}
-    for name, counted in names(report.gathered.objects):
+    for name, counted, sources in _objects(report):
         with _given(counted) as (elf, profdata):
-            found = llvm.export(elf, profdata, sources=_sources(report, counted))
+            found = llvm.export(elf, profdata, sources=sources)
         merged["version"] = found["version"]
         merged["data"] += [{"object": name, **each} for each in found["data"]]
     merged["packetrig"] = _own(report)
@@ -125,10 +125,21 @@ def _shares(of: Any) -> dict[str, list[int]]:
     return {kind: list(getattr(of, kind)) for kind in ("lines", "branches", "functions", "regions")}
 
 
-def _sources(report: Report, counted: Counted) -> list[Path]:
-    wanted = report.measured.files
-    own = {f for m in covmap.read(counted.profile, name=counted.name) for f in m.files}
-    return [Path(path) for path in sorted(own) if path in wanted]
+def _sources(report: Report, counted: Counted) -> list[str]:
+    """Name the sources that are to be reported and are still there, as llvm-cov knows them."""
+    own = covmap.file_names(counted.profile, name=counted.name)
+    return [
+        path
+        for path in own
+        if os.path.normpath(path) in report.measured.files and os.path.isfile(path)  # noqa: PTH113
+    ]
+
+
+def _objects(report: Report) -> Iterator[tuple[str, Counted, list[str]]]:
+    """Give each object that holds something of what is to be reported."""
+    for name, counted in names(report.gathered.objects):
+        if sources := _sources(report, counted):
+            yield name, counted, sources
 
 
 def html(report: Report, folder: Path) -> None:
@@ -139,13 +150,11 @@ def html(report: Report, folder: Path) -> None:
         Error: The folder cannot be written.
     """
     rows = []
-    for name, counted in names(report.gathered.objects):
+    for name, counted, sources in _objects(report):
         files.write(folder / name / "index.html", b"")  # says what is wrong with the folder
         with _given(counted) as (elf, profdata):
-            llvm.show_html(
-                elf, profdata, folder / name, sources=_sources(report, counted),
-                mcdc=report.conditions is not None,
-            )  # fmt: skip
+            has_mcdc = report.conditions is not None
+            llvm.show_html(elf, profdata, folder / name, sources=sources, mcdc=has_mcdc)
         rows.append(f'<li><a href="{_html.escape(name)}/index.html">{_html.escape(name)}</a></li>')
     text = _html.escape("\n".join(table(report, missing=True)))
     parts = [f"<ul>\n{chr(10).join(rows)}\n</ul>", f"<pre>\n{text}\n</pre>", *_contexts(report)]
