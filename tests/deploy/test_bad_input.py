@@ -102,6 +102,7 @@ def test_an_interface_that_is_down_is_named(machine: Rig, path: Path, spare: str
     allowed = machine(*force(path, spare), "--allow", "down")
 
     assert (ended.code, allowed.code) == (2, 0)
+    assert "note: spare is down: nothing would show whether it works (allowed)\n" in allowed.out
     assert ended.err == (
         "packetrig: spare is down: nothing would show whether it works (--allow down attaches all "
         "the same)\n"

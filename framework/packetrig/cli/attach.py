@@ -57,9 +57,21 @@ def seconds_of(context: click.Context, parameter: click.Parameter, value: str) -
 )
 @click.option("--watch", metavar="CMD", default="", help="Must exit with 0, again and again.")
 @click.option(
-    "--watch-timeout", metavar="TIME", callback=seconds_of, default="5s", show_default=True
+    "--watch-timeout",
+    metavar="TIME",
+    callback=seconds_of,
+    default="5s",
+    show_default=True,
+    help="A health command that takes longer has failed.",
 )
-@click.option("--every", metavar="TIME", callback=seconds_of, default="1s", show_default=True)
+@click.option(
+    "--every",
+    metavar="TIME",
+    callback=seconds_of,
+    default="1s",
+    show_default=True,
+    help="How often it is looked at.",
+)
 @click.option(
     "--counter",
     "counters",
@@ -74,7 +86,14 @@ def seconds_of(context: click.Context, parameter: click.Parameter, value: str) -
     type=click.FloatRange(0, 1),
     help="What passes must not fall below this share of what passed before.",
 )
-@click.option("--baseline", metavar="TIME", callback=seconds_of, default="2s", show_default=True)
+@click.option(
+    "--baseline",
+    metavar="TIME",
+    callback=seconds_of,
+    default="2s",
+    show_default=True,
+    help="How long traffic is measured, before and each time after.",
+)
 @click.option("--dry-run", is_flag=True, help="Look at everything, load it, and change nothing.")
 @click.option("--recover", is_flag=True, help="Complete or undo what was not finished.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

@@ -167,8 +167,9 @@ def _attach(run: _Attaching, before: Journal | None) -> Iterator[Event]:
         program.name, program.kind, program.has_frags, request.mode, request.replaces
     )
     findings = preflight.preflight(candidate, run.interface, has, before)
+    findings = preflight.allow(findings, request.allowed)
     yield Checked(tuple(findings))
-    preflight.check(findings, request.allowed)
+    preflight.check(findings)
     permit = request.permit(program.name, has.driver)
     for limit in request.plan.counters:
         limit.value(run.loaded)  # a name that is wrong is told now

@@ -71,14 +71,24 @@ def preflight(
     return found
 
 
-def check(findings: list[Finding], allowed: frozenset[str]) -> None:
-    """Stop at what was found and not allowed.
+def allow(findings: list[Finding], allowed: frozenset[str]) -> list[Finding]:
+    """Make notes of what would stop the attach and was allowed."""
+    return [
+        _note(each.what, f"{each.reason} (allowed)")
+        if each.answer is Answer.STOP and each.what in allowed and each.what in ALLOWABLE
+        else each
+        for each in findings
+    ]
+
+
+def check(findings: list[Finding]) -> None:
+    """Stop at what must not be.
 
     Raises:
         Error: The reason, and how to go on all the same where that is possible.
     """
     for each in findings:
-        if each.answer is Answer.STOP and each.what not in allowed:
+        if each.answer is Answer.STOP:
             can = f" (--allow {each.what} attaches all the same)" if each.what in ALLOWABLE else ""
             raise Error(f"{each.reason}{can}")
 
