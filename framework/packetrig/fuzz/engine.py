@@ -192,6 +192,10 @@ class Campaign:
 
     def slice(self, most: int | None = None) -> Iterator[Event]:
         """Tell one story and judge it."""
+        with self.target.object.state.on_one_cpu():
+            yield from self._slice(most)
+
+    def _slice(self, most: int | None) -> Iterator[Event]:
         count = self._length
         if most is not None:
             count = min(count, most - self.tally.runs)
