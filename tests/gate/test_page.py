@@ -60,7 +60,9 @@ def made_up() -> Judged:
         Candidate(EVIL, Path("x.o"), Path("x.o")),
         (
             Outcome("build", Answer.REFUSED, "bad", (reason,), {"a": {"b": [1, {"c": EVIL}]}}),
-            Outcome("verifier", Answer.HELD, "9 insns", shows={"sources": sources, "curve": curve}),
+            Outcome(
+                "verifier", Answer.HELD, "9 insns", shows={"sources": sources, "curves": [curve]}
+            ),
             Outcome("tests", Answer.WAIVED, "2", (reason,), waiver=Waiver("known", today())),
             Outcome("replay", Answer.UNDECIDED, "cannot tell", (Reason("no frame"),)),
             Outcome("speed", Answer.OFF, "off"),

@@ -89,7 +89,7 @@ def covered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, gate.Judged]:
         write(place, "xdp_marked", end=MARK)
         (place / "test_odd.py").write_text(TESTS)
         (place / "made.o").write_bytes(build("xdp_odd.bpf.c", define={"OTHER": 7}).data)
-        rules = f"{RULES}[coverage]\nmin-branches = 0.8\nmin-functions = 1\n"
+        rules = f"{RULES}[coverage]\nmin-branches = 0.8\nmin-functions = 1\nbeside-tests = true\n"
         sources = [f"{name}.bpf.c" for name in ("xdp_odd", "xdp_untried", "xdp_marked")]
         return all_judged(rules, *sources, "made.o")
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from .. import fuzz
 from ..errors import Failure
-from ..fuzz import Ended, Found, Progress, Started, Unrepeated, crashfile, repeat
+from ..fuzz import Ended, Found, NewEntry, Progress, Started, Unrepeated, crashfile, repeat
 from . import policy
 from .captures import filled, read_setup
 from .outcome import Answer, Candidate, Outcome, Reason
 
+_ENOUGH = 10
 _KINDS = ("xdp", "tc", "action")
 
 
@@ -23,7 +24,8 @@ class _Seen:
 
     name: str
     seed: int
-    points: list[tuple[float, float]] = field(default_factory=list)
+    points: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 0.0)])
+    entries: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 0.0)])
     findings: dict[str, Found] = field(default_factory=dict)
     unrepeated: list[Unrepeated] = field(default_factory=list)
     why_plain: str = ""
@@ -35,6 +37,8 @@ class _Seen:
                 self.why_plain = event.why_plain
             case Progress():
                 self.points.append((event.runs, event.branches))
+            case NewEntry():
+                self.entries.append((len(self.entries), event.covers))
             case Found():
                 self.findings.setdefault(_id(event), event)
             case Unrepeated():
@@ -119,7 +123,7 @@ def _outcome(
     found = f"{count} finding{'' if count == 1 else 's'}"
     shown = found if count else f"{runs} runs"
     measured = {"programs": {each.name: each.measured for each in seen}, "workers": rule.workers}
-    shows = {"curve": _curve(seen[0])} if seen[0].points else {}
+    shows = {"curves": [_curve(each) for each in seen]}
     return Outcome("fuzz", answer, shown, (*refused, *unknown), measured, shows=shows)
 
 
@@ -154,9 +158,8 @@ def _curve(seen: _Seen) -> dict[str, Any]:
     if ended:
         branches = f"{ended.branches} of {ended.of_branches} sides of branches"
         told = f"{seen.name}: {branches} after {ended.runs} runs"
-    return {
-        "points": seen.points,
-        "x": "runs",
-        "y": "sides of branches",
-        "told": told,
-    }
+    # Progress is told once a second: a short campaign has a curve by its entries alone.
+    if len(seen.points) >= _ENOUGH:
+        return {"points": seen.points, "x": "runs", "y": "sides of branches", "told": told}
+    entries = {"points": seen.entries, "x": "entries of the corpus", "y": "counters"}
+    return {**entries, "told": told}

@@ -18,7 +18,7 @@ from .report import columns, decision_of_all
 _OPEN = (Answer.REFUSED, Answer.WAIVED, Answer.UNDECIDED)
 _OFF = (Answer.OFF, Answer.NOT_REACHED, Answer.DOES_NOT_APPLY)
 # A figure's inner part, in its own units.
-_LEFT, _TOP, _WIDTH, _HEIGHT = 50, 10, 540, 190
+_LEFT, _TOP, _WIDTH, _HEIGHT = 70, 10, 520, 190
 _MOST_POINTS = 400
 _LONGEST = 400
 
@@ -94,7 +94,7 @@ def _rule(outcome: Outcome) -> dict[str, Any]:
         "reasons": outcome.reasons,
         "measured": list(_flat(outcome.measured)),
         "sources": shows.get("sources", ()),
-        "curve": _curve(shows["curve"]) if shows.get("curve") else None,
+        "curves": [_curve(each) for each in shows.get("curves", ())],
     }
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import Error, Failure, PolicyError
 from ..packets import pcap
@@ -20,6 +20,8 @@ from .captures import Capture
 from .outcome import RULES, Answer, Candidate, Judged, Outcome, Reason
 from .policy import Coverage, Policy, Rules, Tests
 from .waivers import waived
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def judge(
     told = _FromTests(seed)
     if wanted.tests and hashes:
         yield Asking("all objects", "tests and coverage" if wanted.coverage else "tests")
-        told = _run_tests(wanted.tests.paths, seed, hashes if wanted.coverage else ())
+        told = _run_tests(wanted.tests.paths, seed, hashes, wanted.coverage)
     for candidate, built in prepared:
         yield from _judge_one(policy, candidate, built, recorded, told, deployed)
 
@@ -156,21 +158,26 @@ class _FromTests:
     counts: covered.Counts | Error | None = None
 
 
-def _run_tests(paths: Sequence[str], seed: int, counted: Sequence[str]) -> _FromTests:
-    """Run the tests; and, at the same time, once more with twins of the objects to be counted."""
+def _run_tests(
+    paths: Sequence[str], seed: int, hashes: Sequence[str], rule: Coverage | None
+) -> _FromTests:
+    """Run the tests; and, when they are to be counted, once more with twins of the objects."""
+    tests = partial(_or_error, partial(suite.run, paths, seed=seed))
+    counts = partial(_or_error, partial(covered.run, paths, seed=seed, wanted=hashes))
+    if rule is None:
+        return _FromTests(seed, tests())
+    if not rule.beside_tests:
+        return _FromTests(seed, tests(), counts())
     with ThreadPoolExecutor(max_workers=1) as other:
-        counting = other.submit(covered.run, paths, seed=seed, wanted=counted) if counted else None
-        tests: suite.Suite | Error
-        try:
-            tests = suite.run(paths, seed=seed)
-        except Error as e:
-            tests = e
-        if counting is None:
-            return _FromTests(seed, tests)
-        try:
-            return _FromTests(seed, tests, counting.result())
-        except Error as e:
-            return _FromTests(seed, tests, e)
+        counting = other.submit(counts)
+        return _FromTests(seed, tests(), counting.result())
+
+
+def _or_error(run: Callable[[], _T]) -> _T | Error:
+    try:
+        return run()
+    except Error as e:
+        return e
 
 
 def _tested(candidate: Candidate, told: suite.Suite | Error | None, rule: Tests) -> Outcome:

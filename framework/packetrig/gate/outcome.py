@@ -57,7 +57,7 @@ class Waiver:
 class Outcome:
     """Tell what came of one rule: the answer, what the table shows, why, and what was measured.
 
-    `shows` is what a page shows beyond that, and evidence does not hold: sources, a curve.
+    `shows` is what a page shows beyond that, and evidence does not hold: `sources`, `curves`.
     """
 
     rule: str

@@ -80,11 +80,16 @@ class Replay(_Section):
 
 
 class Coverage(_Section):
-    """Ask the tests of [tests] to execute at least these shares of the source, from 0 to 1."""
+    """Ask the tests of [tests] to execute at least these shares of the source, from 0 to 1.
+
+    They run once more for it: afterwards, or `beside_tests`, when two runs do not get in each
+    other's way.
+    """
 
     min_lines: _Share | None = Field(None, description=_A_SHARE)
     min_branches: _Share | None = Field(None, description=_A_SHARE)
     min_functions: _Share | None = Field(None, description=_A_SHARE)
+    beside_tests: bool = Field(False, description="true or false")
 
 
 class Fuzz(_Section):
@@ -204,8 +209,8 @@ def read(path: str | Path, *, day: datetime.date | None = None) -> Policy:
 def _check_pairs(path: Path, rules: Rules) -> None:
     """Say which key is missing for one that is written, or is written for nothing."""
     if rules.coverage:
-        if not rules.coverage.model_fields_set:
-            raise _missing(path, "[coverage] min-branches", ", ".join(_names(Coverage)))
+        if not rules.coverage.model_fields_set - {"beside_tests"}:
+            raise _missing(path, "[coverage] min-branches", ", ".join(_names(Coverage)[:3]))
         if rules.tests is None:
             raise _missing(path, "[tests] paths", "the tests whose coverage it is")
     replay = rules.replay
