@@ -175,6 +175,21 @@ def test_a_check_that_no_other_process_could_find_is_named() -> None:
 
 
 @pytest.mark.slow
+def test_an_entry_that_cannot_be_kept_ends_the_campaign_and_its_workers(
+    http: Recipe, tmp_path: Path
+) -> None:
+    before = children()
+    folder = tmp_path / "corpus"
+
+    with pytest.raises(Error, match="is a file; a corpus is a folder"):
+        for event in Crew(http, 2, seeds=plain(), corpus=Corpus(folder)).events(Limits()):
+            if isinstance(event, WorkerJoined) and not folder.exists():
+                folder.write_bytes(b"")
+
+    assert children() == before
+
+
+@pytest.mark.slow
 def test_what_several_workers_find_is_one_finding() -> None:
     recipe = Recipe.of(HTTP, checks=(at_work.no_frame_has_an_even_length,))
 
