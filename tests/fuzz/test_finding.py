@@ -185,6 +185,29 @@ def test_any_frame_is_built_back_exactly(frame: bytes) -> None:
     assert crashfile.parsed(crashfile.text_of(found), "it").frames == (frame,)
 
 
+def test_frames_in_a_row_are_written_once(here: Path) -> None:
+    found = replace(FOUND, frames=(*[UDP] * 300, ABORTED))
+
+    text = crashfile.text_of(found)
+
+    assert text.count("[[frame]]\n") == 2
+    assert "[[frame]]\ntimes = 300\n\n[frame.Ether]\n" in text
+    assert crashfile.parsed(text, "it").frames == found.frames
+    assert found.told_frames()[0].startswith("300 times Ether / IP ")
+    assert found.told_frames()[1:] == ["Ether (14 bytes)"]
+    for times in ("0", "-1", "true", '"9"', "99999999999"):
+        with pytest.raises(Error, match="times = .*: it takes a number from 1 to"):
+            crashfile.parsed(text.replace("times = 300", f"times = {times}"), "it")
+
+
+def test_of_many_frames_the_first_and_the_last_are_told() -> None:
+    frames = tuple(bytes([n]) * 14 for n in range(20))
+
+    told = replace(FOUND, frames=frames).told_frames()
+
+    assert (len(told), told[-2]) == (8, "... and 13 more ...")
+
+
 @pytest.mark.parametrize(
     "maps",
     [

@@ -161,6 +161,12 @@ def test_no_more_is_tried_than_allowed_and_what_was_found_by_then_is_given() -> 
     assert last_has(b"GET ")(found.frames)
 
 
+def test_where_only_the_number_of_frames_matters_they_are_all_the_same() -> None:
+    story = smallest([REQUEST, OTHER] * 400, lambda story: len(story) > 300)
+
+    assert (len(story), len(set(story))) == (301, 1)
+
+
 def test_a_long_story_costs_no_more_than_so_many_frames() -> None:
     told = 0
 

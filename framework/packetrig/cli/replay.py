@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from .. import packets
 from ..errors import Error
 from ..fuzz import crashfile
 from ..fuzz.again import Again, Status, again
@@ -88,8 +87,8 @@ def _show(done: Again, path: Path, *, keep: bool) -> None:
     finding = done.finding
     console.say(f"{done.status.value}  {finding.id}  {finding.program}: {finding.expected}")
     console.say(f"  place     {finding.place} {finding.place.code}".rstrip())
-    for frame in finding.frames:
-        console.say(f"  frame     {packets.explain.summary(frame)} ({len(frame)} bytes)")
+    for line in finding.told_frames():
+        console.say(f"  frame     {line}")
     console.say(f"  seen      {finding.seen} (when it was found)")
     if done.status is Status.ERROR:
         console.complain(f"{finding.id}: {done.reason}")

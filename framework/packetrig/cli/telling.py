@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from .. import coverage, packets
+from .. import coverage
 from ..errors import Failure
 from ..fuzz import place
 from ..fuzz.events import (
@@ -123,8 +123,8 @@ class People:
         console.say(f"found {finding.id} at {finding.place}: {finding.place.code}".rstrip(": "))
         details = "; ".join(finding.details) or finding.seen.partition(";")[0]
         console.say(f"  {finding.said}{f' ({details})' if details else ''}")
-        for frame in finding.frames:
-            console.say(f"  {packets.explain.summary(frame)} ({len(frame)} bytes)")
+        for line in finding.told_frames():
+            console.say(f"  {line}")
         console.say(f"  {path}")
 
     def _summary(self, ended: Ended) -> Iterator[str]:

@@ -29,6 +29,7 @@ _KEYS = {
     *("format", "id", "kept", "check", "expected", "seen", "said", "details"),
     *("place", "program", "judged", "found", "setup", "frame", "after", "repeat"),
 }
+_MOST_TIMES = 1 << 20
 # What `packetrig replay` cannot do without; and what stands last: without it the file was cut, and
 # of its frames some may be missing.
 _NEEDED = {
@@ -190,9 +191,11 @@ def _lines(finding: Finding, folder: str | os.PathLike[str]) -> Iterator[str]:
     seed = {} if finding.seed is None else {"seed": finding.seed}
     yield from _table("found", **seed, kernel=finding.kernel, packetrig=finding.version)
     yield from _setup(made)
-    for number, frame in enumerate(finding.frames, 1):
-        told = f"# {number} of {len(finding.frames)}: " if len(finding.frames) > 1 else "# "
+    rows = finding.rows
+    for number, (frame, times) in enumerate(rows, 1):
+        told = f"# {number} of {len(rows)}: " if len(rows) > 1 else "# "
         yield from ("", f"{told}{explain.summary(frame)} ({len(frame)} bytes)", "[[frame]]")
+        yield from [f"times = {times}"] if times > 1 else []
         yield from list(toml.layers(frame, under="frame"))
     if finding.after:
         yield from ("", "# What the program made of the last one.")
@@ -200,7 +203,7 @@ def _lines(finding: Finding, folder: str | os.PathLike[str]) -> Iterator[str]:
     yield from ("", "[repeat]")
     yield from _values(
         replay=repeat.replay(finding, folder),
-        scapy=[explain.expression(frame) for frame in finding.frames],
+        scapy=[repeat.scapy(frame, times) for frame, times in rows],
         bpftool=repeat.bpftool(finding),
     )
     yield f"pytest = {_literal(repeat.pytest(finding))}"
@@ -260,7 +263,7 @@ def parsed(text: str, where: str) -> Finding:
     if wrong := _wrong(found):
         raise Error(f"{where}: {wrong}")
     try:
-        frames = tuple(written.rebuilt(layers) for layers in found["frame"])
+        frames = tuple(frame for row in found["frame"] for frame in _row(row))
         after = written.rebuilt(found.get("after", {}))
     except (InputRefused, NoSuchName, ValueError) as e:
         raise Error(f"{where}: {e}") from e
@@ -273,6 +276,15 @@ def parsed(text: str, where: str) -> Finding:
         kernel=told.get("kernel", ""),
         version=told.get("packetrig", ""),
     )
+
+
+def _row(row: Mapping[str, Any]) -> list[bytes]:
+    times = row.get("times", 1)
+    if type(times) is not int or not 1 <= times <= _MOST_TIMES:
+        raise InputRefused(
+            f"[[frame]] times = {times!r}: it takes a number from 1 to {_MOST_TIMES}"
+        )
+    return [written.rebuilt({name: each for name, each in row.items() if name != "times"})] * times
 
 
 def _finding(found: Mapping[str, Any]) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Failure
+from ..packets import explain
 from ..run import Run
 from ..sarif import Level, Result, sentence
 
@@ -116,6 +118,21 @@ class Finding:
     def summary(self) -> str:
         """Say the finding in a line."""
         return f"{self.place}: {self.said or sentence(self.check)}"
+
+    @property
+    def rows(self) -> list[tuple[bytes, int]]:
+        """Give the frames with how often each comes in a row."""
+        return [(frame, len(list(row))) for frame, row in itertools.groupby(self.frames)]
+
+    def told_frames(self, most: int = 8) -> list[str]:
+        """Say the frames in a line each, those in a row in one; of many the first and the last."""
+        told = [
+            f"{f'{times} times ' if times > 1 else ''}{explain.summary(frame)} ({len(frame)} bytes)"
+            for frame, times in self.rows
+        ]
+        if len(told) <= most:
+            return told
+        return [*told[: most - 2], f"... and {len(told) - most + 1} more ...", told[-1]]
 
     def result(self) -> Result:
         """Give it as reports for machines take it."""

@@ -66,10 +66,11 @@ def _written(path: Path, *, is_asked: bool) -> Iterator[bytes]:
 
 
 def _tables(value: Any) -> list[dict[str, Any]]:
-    # A golden file has one packet, a crash file a list of frames.
+    # A golden file has one packet, a crash file a list of frames, each so many times in a row.
     several = value if isinstance(value, list) else [value]
-    return [
-        each
+    tables = [
+        {name: layer for name, layer in each.items() if name != "times"}
         for each in several
-        if isinstance(each, dict) and each and all(isinstance(v, dict) for v in each.values())
+        if isinstance(each, dict)
     ]
+    return [each for each in tables if each and all(isinstance(v, dict) for v in each.values())]

@@ -44,11 +44,14 @@ def smallest(frames: Sequence[bytes], fails: Fails, *, most: int = MOST_TRIES) -
 def search(frames: Sequence[bytes], fails: Fails, *, most: int = MOST_TRIES) -> Smallest:
     """Do what `smallest` does, and tell what was tried on the way."""
     found = _Search(tuple(bytes(frame) for frame in frames), fails, most)
+    found.allowed = MOST_FRAMES // 2
+    found.fewer_frames()
+    found.allowed = MOST_FRAMES
     was = None
     while was != found.best and not found.is_over:
         was = found.best
-        found.fewer_frames()
         found.plainer_frames()
+        found.fewer_frames()
     return Smallest(found.best, found.tries, tuple(found.passing))
 
 
@@ -59,6 +62,7 @@ class _Search:
         self.best = story
         self.tries = 0
         self._frames = 0
+        self.allowed = MOST_FRAMES  # of a long story, the first half is for leaving frames out
         self.passing: deque[Story] = deque(maxlen=_KEPT)
         self._fails = fails
         self._most = most
@@ -84,11 +88,15 @@ class _Search:
     @property
     def is_over(self) -> bool:
         """Tell whether no more may be tried."""
-        return self.tries >= self._most or self._frames >= MOST_FRAMES
+        return self.tries >= self._most or self._frames >= self.allowed
 
     def fewer_frames(self) -> None:
-        """Leave frames out: all but the last, then by halves, one by one."""
+        """Leave frames out: all but the last, then by halves, one by one.
+
+        Of frames that are the same it does not matter which is left out: that is tried once.
+        """
         self.shows(self.best[-1:])
+        self.alike()
         size = len(self.best) - 1
         while size > 0:
             at = 0
@@ -98,9 +106,18 @@ class _Search:
                     at = end
             size = min(size, len(self.best) - 1) // 2
 
+    def alike(self) -> None:
+        """Make the frames before the last all the same: often only their number matters."""
+        if len(self.best) > 2:
+            for frame in (plainer.PLAINEST, self.best[-1], self.best[0]):
+                if self.shows((*[frame] * (len(self.best) - 1), self.best[-1])):
+                    return
+
     def plainer_frames(self) -> None:
-        """Make each frame plainer, the judged one first."""
+        """Make each frame plainer, the judged one first; those that are the same, together."""
         for at in range(len(self.best) - 1, -1, -1):
+            if at < len(self.best) - 1 and self.best[at] in self.best[at + 1 :]:
+                continue
             for ways in (
                 plainer.without_a_part,
                 plainer.shorter,
@@ -114,7 +131,14 @@ class _Search:
         frame = self.best[at]
         least = plainer.plainness(frame)
         return not self.is_over and any(
-            plainer.plainness(tried) < least
-            and self.shows((*self.best[:at], tried, *self.best[at + 1 :]))
+            plainer.plainness(tried) < least and self._is_shown_with(at, tried)
             for tried in ways(frame)
         )
+
+    def _is_shown_with(self, at: int, tried: bytes) -> bool:
+        frame = self.best[at]
+        if self.best.count(frame) > 1 and self.shows(
+            tuple(tried if each == frame else each for each in self.best)
+        ):
+            return True
+        return self.shows((*self.best[:at], tried, *self.best[at + 1 :]))

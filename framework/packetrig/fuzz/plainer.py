@@ -51,6 +51,8 @@ _PLAIN: dict[str, int] = {
     "ARP.op": 1,
     "ICMP.type": 8,
 }
+# The frame that says least.
+PLAINEST = craft.ethernet(b"", _PLAIN["Ether.type"])
 _LENGTHS = {"IP": (2, 0), "IPv6": (4, 40), "UDP": (4, 0), "Dot3": (12, 14)}
 _FOLLOWING = {"chksum", "cksum", "len", "plen"}
 _STRUCTURE = {"type", "proto", "nh", "ihl", "dataofs", "options", "version", "optionlen"}

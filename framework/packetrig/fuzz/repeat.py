@@ -25,6 +25,12 @@ def replay(finding: Finding, folder: str | os.PathLike[str] = _FOLDER) -> str:
     return shlex.join(words)
 
 
+def scapy(frame: bytes, times: int = 1) -> str:
+    """Return scapy source text that builds a frame, or a list of as many of it."""
+    text = explain.expression(frame)
+    return f"[{text}] * {times}" if times > 1 else text
+
+
 def bpftool(finding: Finding) -> str:
     """Return a shell line that shows the judged frame to the program with nothing but bpftool.
 
@@ -69,8 +75,10 @@ def pytest(finding: Finding) -> str:
     for each, source in zip(both, ("", made.against), strict=False):
         lines.append(f"{each} = packetrig.fixture({_fixture(made, source)})")
     lines.append("FRAMES = [")
-    for frame in finding.frames:
-        lines += [f"    # {explain.summary(frame)}", f'    bytes.fromhex("{frame.hex()}"),']
+    for frame, times in finding.rows:
+        text = f'bytes.fromhex("{frame.hex()}")'
+        text = f"*[{text}] * {times}" if times > 1 else text
+        lines += [f"    # {explain.summary(frame)}", f"    {text},"]
     word = "".join(each if each.isalnum() else "_" for each in finding.rule)
     lines += ["]", "", "", f"def test_{word}_{finding.id}({', '.join(both)}):"]
     if made.maps:
