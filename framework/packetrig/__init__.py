@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from . import checks as checks
     from . import coverage as coverage
+    from . import fuzz as fuzz
     from . import live as live
     from . import mocks as mocks
     from . import packets as packets
@@ -73,6 +74,7 @@ _HOMES = {
     "ANY": "unittest.mock",
     "checks": ".checks",
     "coverage": ".coverage",
+    "fuzz": ".fuzz",
     "live": ".live",
     "mocks": ".mocks",
     "packets": ".packets",
@@ -112,7 +114,7 @@ _HOMES = {
     "golden": ".testing.golden",
     **dict.fromkeys(("CGROUP", "FLOW", "LWT", "NF", "SK", "TC", "XDP"), ".verdicts"),
 }
-_MODULES = {"checks", "coverage", "live", "mocks", "packets", "strategies"}
+_MODULES = {"checks", "coverage", "fuzz", "live", "mocks", "packets", "strategies"}
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605  # the one list of public names
 

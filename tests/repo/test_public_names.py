@@ -13,7 +13,7 @@ NAMES = """
     build fixture table engines check belt checks model Answer same XDP_TC stateful golden
     Spec Object Program Map Run Belt
     XDP TC CGROUP SK LWT FLOW NF
-    strategies packets live mocks coverage
+    strategies packets live mocks coverage fuzz
     ANY
     Error CompileError LoadError VerifierError Unsupported PermissionDenied InputRefused CodecError
     MapError NoSuchName NotFound ToolMissing CaptureError PolicyError InternalError

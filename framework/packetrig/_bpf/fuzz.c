@@ -22,6 +22,7 @@ enum {
 	FZ_PATHS = 1 << 16,
 	FZ_KNOWN = 1 << 13,
 	FZ_NEAR = 6,
+	FZ_MOST_WORDS = 24576, /* of one entry's stage, about */
 	FZ_FEATURES = 1 << 10,
 	FZ_CHOSEN_FIRST = 12,
 	FZ_MOST_ENTRIES = 1 << 16
@@ -300,7 +301,7 @@ static bool fz_staged(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame *ou
 {
 	const struct fz_entry *e = &f->entries[s->entry];
 	struct fz_walk w;
-	uint32_t limit, size;
+	uint32_t limit, size, most;
 
 	*is_over = false;
 	memcpy(out->data, e->data, e->size);
@@ -328,6 +329,9 @@ static bool fz_staged(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame *ou
 	case FZ_STAGE_FIELDS:
 		return fz_stage_fields(f, s, out, &w);
 	case FZ_STAGE_WORDS:
+		most = FZ_MOST_WORDS / (f->words.count + 1); /* large programs have many */
+		most = most < 64 ? 64 : most;
+		limit = limit < most ? limit : most;
 		return fz_stage_words(f, s, out, limit + (limit == e->size));
 	case FZ_STAGE_BYTES:
 		return fz_stage_bytes(s, out, limit);
