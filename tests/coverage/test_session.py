@@ -331,6 +331,12 @@ def test_an_object_file_is_named_as_not_measured(run: Run, pytester: pytest.Pyte
     )
 
 
+def test_programs_that_no_test_loads_are_named(run: Run) -> None:
+    result = run("def test_it(shown):\n    shown.run(bytes(40))\n")
+
+    assert table_of(result)[-1] == "loaded by no test, not counted: progs/clock.bpf.c"
+
+
 def test_a_source_elsewhere_is_not_measured(run: Run, pytester: pytest.Pytester) -> None:
     (pytester.path / "other").mkdir()
     shutil.copy(pytester.path / "progs/clock.bpf.c", pytester.path / "other/clock.bpf.c")

@@ -113,6 +113,7 @@ def _own(report: Report) -> dict[str, Any]:
         ],
         "not_measured": {report.name(s): reason for s, reason in report.gathered.plain.items()},
         "lost": list(report.gathered.lost),
+        "not_loaded": report.unloaded,
         "tests": _tests(report),
         "contexts": {
             report.name(path): {str(line): numbers for line, numbers in lines.items()}

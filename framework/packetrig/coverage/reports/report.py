@@ -27,6 +27,15 @@ class Report:
     contexts: Mapping[str, Mapping[int, list[str]]] = field(default_factory=dict)
 
     @property
+    def unloaded(self) -> list[str]:
+        """List the programs (*.bpf.c) that lie where was measured, and that nothing loaded."""
+        places = [Path(place) for place in self.below]
+        there = {f for place in places for f in place.rglob("*.bpf.c")}
+        there |= {place for place in places if place.name.endswith(".bpf.c")}
+        seen = {os.path.realpath(f) for f in (*self.measured.files, *self.gathered.plain)}
+        return sorted(self.name(str(f)) for f in there if os.path.realpath(f) not in seen)
+
+    @property
     def total(self) -> Share:
         """Count lines, and with branches their sides as well, as coverage.py does."""
         return sum((self.share(each) for each in self.measured.files.values()), Share(0, 0))

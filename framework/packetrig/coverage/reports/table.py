@@ -8,6 +8,8 @@ from .. import lines as _lines
 from ..measured import FileMeasure, Measured, Share
 from .report import Report
 
+_NAMED_AT_MOST = 5
+
 
 def table(report: Report, *, missing: bool = False) -> list[str]:
     """Write one line per file, a total, and in words what was not measured."""
@@ -99,3 +101,7 @@ def _words(report: Report, *, missing: bool) -> Iterator[str]:
     for source, reason in sorted(report.gathered.plain.items()):
         yield f"not measured: {report.name(source)}: {reason}"
     yield from (f"lost: {each}" for each in report.gathered.lost)
+    if unloaded := report.unloaded:
+        few = unloaded if missing else unloaded[:_NAMED_AT_MOST]
+        more = f" and {len(unloaded) - len(few)} more" if len(few) < len(unloaded) else ""
+        yield f"loaded by no test, not counted: {', '.join(few)}{more}"
