@@ -181,10 +181,12 @@ def test_an_entry_that_cannot_be_kept_ends_the_campaign_and_its_workers(
     before = children()
     folder = tmp_path / "corpus"
 
+    events = Crew(http, 2, seeds=plain(), corpus=Corpus(folder)).events(Limits())
+    next(events)
+    folder.write_bytes(b"")
+
     with pytest.raises(Error, match="is a file; a corpus is a folder"):
-        for event in Crew(http, 2, seeds=plain(), corpus=Corpus(folder)).events(Limits()):
-            if isinstance(event, WorkerJoined) and not folder.exists():
-                folder.write_bytes(b"")
+        list(events)
 
     assert children() == before
 
