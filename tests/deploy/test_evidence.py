@@ -46,7 +46,7 @@ def change(gated: Path, tmp_path: Path) -> Change:
     ) -> Path:
         found = json.loads((gated / "evidence.json").read_text())
         for name, value in parts.items():
-            found[name] = {**found.get(name, {}), **value} if isinstance(value, dict) else value
+            found[name] = {**(found.get(name) or {}), **value} if isinstance(value, dict) else value
         if digested:
             found["digest"] = signing.digest(found)
         if signed:
