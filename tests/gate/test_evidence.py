@@ -78,6 +78,30 @@ def test_a_file_that_is_no_evidence_is_named(tmp_path: Path, text: str, error: s
     assert error in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("part", "error"),
+    [
+        ({"rules": {"build": 1}}, "what came of 'build' is missing"),
+        ({"rules": {"build": {"waiver": 7}}}, "the waiver of 'build' is none"),
+        ({"programs": {"xdp": "tag"}}, "program 'xdp' is not described"),
+        ({"programs": []}, "it lacks 'programs'"),
+        ({"decision": "MAYBE"}, "'MAYBE' is no decision of the gate"),
+    ],
+)
+def test_evidence_of_another_shape_is_named(
+    tmp_path: Path, document: dict[str, Any], part: dict[str, Any], error: str
+) -> None:
+    made_up = document | part
+    path = tmp_path / "evidence.json"
+    path.write_text(json.dumps(made_up | {"digest": signing.digest(made_up)}))
+
+    with pytest.raises(Error) as caught:
+        gate.evidence.read(path)
+
+    assert str(caught.value).startswith(f"{path}: ")
+    assert error in str(caught.value)
+
+
 def test_evidence_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="absent.json: there is no such evidence"):
         gate.evidence.read(tmp_path / "absent.json")

@@ -86,9 +86,9 @@ class Evidence:
         """Name the waivers that it rests on and that have ended since: rule and date."""
         today = datetime.now(tz=UTC).date().isoformat()
         return tuple(
-            f"{rule} ({found['waiver']['expires']})"
+            f"{rule} ({found['waiver'].get('expires')})"
             for rule, found in self.document["rules"].items()
-            if found.get("waiver") and str(found["waiver"].get("expires")) < today
+            if found.get("waiver") and str(found["waiver"].get("expires", "")) < today
         )
 
 
@@ -120,6 +120,14 @@ def read(path: str | Path) -> Evidence:
     for name, kind in _SHAPE.items():
         if not isinstance(found.get(name), kind):
             raise Error(f"{path}: is no whole evidence: it lacks '{name}'")
+    for rule, each in found["rules"].items():
+        if not isinstance(each, dict):
+            raise Error(f"{path}: is no whole evidence: what came of '{rule}' is missing")
+        if not isinstance(each.get("waiver", {}), dict | None):
+            raise Error(f"{path}: is no whole evidence: the waiver of '{rule}' is none")
+    for name, each in found["programs"].items():
+        if not isinstance(each, dict):
+            raise Error(f"{path}: is no whole evidence: program '{name}' is not described")
     if found.get("digest") != signing.digest(found):
         raise Error(f"{path}: was changed after the gate wrote it: its digest does not fit")
     if found["decision"] not in [each.value for each in Decision]:

@@ -59,12 +59,10 @@ def verify(evidence: Evidence, given: str | Path) -> Iterator[Checked]:
     asked = evidence.document["rules"]
     for rule in [name for name in RULES if name in asked] + sorted(asked.keys() - set(RULES)):
         found = asked[rule]
-        if rule in ("build", "verifier") or found["answer"] in (
-            Answer.OFF.value,
-            Answer.NOT_REACHED.value,
-        ):
+        answer = found.get("answer")
+        if rule in ("build", "verifier") or answer in (Answer.OFF.value, Answer.NOT_REACHED.value):
             continue
-        said = f"{found['answer']} ({found['shown']}): packetrig gate asks again"
+        said = f"{answer} ({found.get('shown')}): packetrig gate asks again"
         yield Checked(rule, Found.NOT_RECOMPUTED, said)
 
 
