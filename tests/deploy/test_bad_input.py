@@ -341,6 +341,23 @@ def test_what_is_forgotten_goes_on_filtering(machine: Rig, attach: Attach, filte
     assert [spot["state"] for spot in machine.status()] == ["not ours"]
 
 
+def test_an_mtu_that_is_too_large_is_named_before_and_by_the_kernel(
+    machine: Rig, path: Path, spare: str
+) -> None:
+    with netlink(machine.wire.right.namespace, "a large MTU") as route:
+        for name in (spare, "other"):
+            route.link("set", index=route.link_lookup(ifname=name)[0], mtu=9000)
+
+    stopped = machine(*force(path, spare))
+    refused = machine(*force(path, spare), "--allow", "mtu")
+
+    assert (stopped.code, refused.code) == (2, 2)
+    assert "spare has an MTU of 9000: a frame does not fit one page" in stopped.err
+    assert "Peer MTU is too large to set XDP (the MTU is too large for a program" in refused.err
+    assert "nothing stands there again, as before" in refused.err
+    assert machine.status() == []
+
+
 def test_two_attaches_at_once_are_named(
     machine: Rig, attach: Attach, path: Path, filtering: None
 ) -> None:

@@ -248,8 +248,7 @@ def _create(journal: Journal, fd: int, name: str, doing: str) -> Journal:
                 fd, journal.index, journal.mode, hook=journal.hook, doing=doing
             )
         except kernel.NoLinks:
-            if journal.hook != "xdp":
-                raise
+            pass
         else:
             try:
                 kernel.pin(link, link_of(journal))

@@ -17,6 +17,8 @@ _LINK_TYPE = {"xdp": 6, "tcx-ingress": 11, "tcx-egress": 11}
 # XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE; BPF_F_BEFORE without another program: before all.
 _FLAGS = {"native": 4, "generic": 2, "tcx-ingress": 8, "tcx-egress": 8}
 _EPERM, _ENOENT, _EINVAL, _EOPNOTSUPP = 1, 2, 22, 95
+_MEANT = {_EPERM, 13, 16, 17, 19}  # EACCES, EBUSY, EEXIST, ENODEV: netlink would say the same
+_NO_TCX = "this kernel has no tcx (Linux 6.6): use tc-ingress or tc-egress"
 _MOST = 64  # programs at one hook: BPF_MPROG_MAX
 
 
@@ -28,14 +30,18 @@ def create_link(fd: int, index: int, mode: str, *, hook: str, doing: str) -> int
     """Attach a program by a link of its own; it stands as long as the link's descriptor or pin.
 
     Raises:
-        NoLinks: The kernel knows no such link.
+        NoLinks: XDP cannot be attached so: it may be over netlink.
+        Error: Something stands there, or the kernel has no tcx.
     """
     link = int(lib.pr_link_create(fd, index, _ATTACH[hook], _FLAGS[mode]))
-    if link < 0:
-        if -link in (_EINVAL, 524):
-            raise NoLinks(f"{doing}: {strerror(-link)}")
-        raise _refused(doing, -link)
-    return link
+    if link >= 0:
+        return link
+    if hook != "xdp" and -link == _EINVAL:
+        raise Error(f"{doing}: {_NO_TCX}")
+    if hook == "xdp" and -link not in _MEANT:
+        # The kernel is too old, or the driver refuses: then netlink says why, in words.
+        raise NoLinks(f"{doing}: {strerror(-link)}")
+    raise _refused(doing, -link)
 
 
 def update_link(link: int, fd: int, *, expected: int, doing: str) -> None:
@@ -92,7 +98,7 @@ def tcx_programs(index: int, hook: str) -> list[int]:
     if count == -_ENOENT:
         return []
     if count in (-_EINVAL, -_EOPNOTSUPP):
-        raise NoLinks("this kernel has no tcx (Linux 6.6): use tc-ingress or tc-egress")
+        raise NoLinks(_NO_TCX)
     if count < 0:
         raise _refused(f"interface {index}: asking for its tcx programs", -count)
     return [int(programs[at]) for at in range(count)]
