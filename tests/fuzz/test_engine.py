@@ -198,6 +198,13 @@ def test_a_program_that_no_test_run_takes_is_an_error() -> None:
         told(HERE / "xdp_behind.bpf.c")
 
 
+def test_a_program_that_is_given_no_frames_is_named() -> None:
+    with pytest.raises(Unsupported, match="running cgroup_sock_addr programs"):
+        told(ROOT / "progs" / "socket" / "cgroup_connect.bpf.c", program="cgroup_connect6")
+    with pytest.raises(Unsupported, match="a campaign on dissects"):
+        told(HERE / "flow_dissector.bpf.c")
+
+
 def test_a_model_sees_a_share_and_the_share_is_told() -> None:
     @packetrig.model
     def drops_99(frame: bytes, maps: Any) -> Any:
@@ -224,7 +231,7 @@ def test_what_does_not_repeat_on_what_ships_is_no_finding() -> None:
     doubted = [event for event in events if isinstance(event, fuzz.Unrepeated)]
 
     assert found(events) == []
-    assert doubted[0].check == "it_never_aborts"
+    assert [event.check for event in doubted] == ["it_never_aborts"]
     assert "nothing is known" in doubted[0].told
 
 

@@ -121,6 +121,7 @@ class Campaign:
         self._waiting: list[bytes] = []  # what is to be judged step by step
         self._stepped = 0
         self._tried: dict[str, int] = {}
+        self._doubted: set[str] = set()
         self._reporter = Reporter(target, seed=seed)
         self._measured: tuple[int, Share] | None = None
 
@@ -270,6 +271,9 @@ class Campaign:
             if told is not None:
                 yield from self._found(story[: told[0] + 1], told[1])
                 return
+        if suspect.check in self._doubted:
+            return
+        self._doubted.add(suspect.check)
         yield Unrepeated(
             suspect.check,
             tuple(frames),

@@ -92,7 +92,7 @@ class Found:
 class Unrepeated:
     """Tell of something that looked wrong in the loop and did not repeat on the plain object.
 
-    It is no finding: nothing is known about the program.
+    It is no finding: nothing is known about the program. It is told once for each check.
     """
 
     check: str

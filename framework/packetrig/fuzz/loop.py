@@ -12,7 +12,7 @@ from .._bpf.contexts import LAYOUTS
 from .._bpf.profile import Profile
 from ..checks.builtin import DROPS
 from ..coverage import Counters
-from ..errors import Error, InputRefused
+from ..errors import Error, InputRefused, Unsupported
 from ..program import Program
 from ..run import Run, made
 from ..verdicts import TABLES, XDP
@@ -30,6 +30,8 @@ _ADJUST_META = 54
 # bpf_lwt_seg6_action.
 _RESIZING = {18, 19, 31, 38, 43, 44, 50, 65, 73, 75, 76}
 CHECKSUM_COMPLETE = 1 << 2
+# They take a context and no frame, or give back something else than one.
+_ONE_BY_ONE = refusals.FRAMELESS | {"flow_dissector", "netfilter"}
 _new = tuple.__new__
 _room = ffi.new_allocator(should_clear_after_alloc=False)
 
@@ -121,6 +123,11 @@ class Loop:
     ) -> None:
         self.target = target
         program = self.program = target.program
+        if program.kind in _ONE_BY_ONE:
+            raise Unsupported(
+                f"a campaign on {program.name}",
+                f"a {program.kind} program is not given frames as an interface gives them",
+            )
         self.counters = Counters(target.object) if target.has_feedback else None
         self.runner = Runner(program, has_output=has_output)
         count = self.counters.size // 8 if self.counters else 0
