@@ -6,7 +6,7 @@
 SEC("flow_dissector")
 int dissects(struct __sk_buff *skb)
 {
-	return skb->len ? BPF_OK : BPF_DROP;
+	return skb->data < skb->data_end ? BPF_OK : BPF_DROP;
 }
 
 char LICENSE[] SEC("license") = "GPL";
