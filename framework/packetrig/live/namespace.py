@@ -145,16 +145,21 @@ class Namespace:
     def sysctl(self, name: str, value: str) -> None:
         """Write a setting of this namespace, named as below /proc/sys/net: `ipv4/tcp_fastopen`."""
         with self.inside():
-            try:
-                Path("/proc/sys/net", name).write_text(value, encoding="ascii")
-            except OSError as e:
-                raise Error(f"net/{name}: cannot be set to {value}: {e.strerror}") from e
+            _set(name, value)
 
     def quieten(self, *, ipv6: bool = False) -> None:
         """Turn off what a new interface says of its own accord: IPv6, or its autoconfiguration."""
-        for name, value in _QUIET.items():
-            if Path("/proc/sys/net", name).exists() and not (ipv6 and name == _IPV6_OFF):
-                self.sysctl(name, value)
+        with self.inside():
+            for name, value in _QUIET.items():
+                if Path("/proc/sys/net", name).exists() and not (ipv6 and name == _IPV6_OFF):
+                    _set(name, value)
+
+
+def _set(name: str, value: str) -> None:
+    try:
+        Path("/proc/sys/net", name).write_text(value, encoding="ascii")
+    except OSError as e:
+        raise Error(f"net/{name}: cannot be set to {value}: {e.strerror}") from e
 
 
 @contextmanager
