@@ -136,6 +136,16 @@ def test_a_report_that_cannot_be_written_is_named_before_anything_runs(
     assert not (place / "build").exists()
 
 
+def test_what_was_found_out_is_shown_when_a_report_cannot_be_written_after_all(
+    packetrig: Command, words: tuple[str, ...]
+) -> None:
+    ended = packetrig(*words, "--html", "/dev/full")
+
+    assert ended.out.splitlines()[1].endswith("REFUSED")
+    assert ended.err == "packetrig: /dev/full: cannot be written: no space left on device\n"
+    assert ended.code == 2
+
+
 def test_a_summary_that_cannot_be_written_is_named(
     packetrig: Command, words: tuple[str, ...], place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

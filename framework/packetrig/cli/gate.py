@@ -106,14 +106,18 @@ def command(
     found = [gate.evidence.document(e, rules, seed=seed, interface=meant) for e in judged]
     if key:
         found = [gate.signing.signed(each, key) for each in found]
-    reports.write(judged, found, rules, seed)
-    if github or os.environ.get("GITHUB_ACTIONS") == "true":
-        _tell_github(judged, policy)
     decision = gate.decision_of_all(judged)
+    # First: what was found out is not lost when a file cannot be written after all.
     if as_json:
         console.document({"format": 1, "decision": decision.value, "objects": found})
     else:
-        _show(judged, policy, evidence)
+        _show(judged, policy)
+    reports.write(judged, found, rules, seed)
+    if github or os.environ.get("GITHUB_ACTIONS") == "true":
+        _tell_github(judged, policy)
+    if evidence and not as_json:
+        console.say()
+        console.say(f"evidence: {evidence}")
     return _EXITS[decision]
 
 
@@ -199,7 +203,7 @@ def _tell_github(judged: list[gate.Judged], policy: str) -> None:
         raise Error(f"{place}: cannot be written: {(e.strerror or str(e)).lower()}") from e
 
 
-def _show(judged: list[gate.Judged], policy: str, evidence: str | None) -> None:
+def _show(judged: list[gate.Judged], policy: str) -> None:
     console.table(gate.columns(judged), gate.rows(judged))
     for each in judged:
         lines = list(gate.reasons(each, policy=policy))
@@ -207,6 +211,3 @@ def _show(judged: list[gate.Judged], policy: str, evidence: str | None) -> None:
             console.say()
         for line in lines:
             console.say(line)
-    if evidence:
-        console.say()
-        console.say(f"evidence: {evidence}")
