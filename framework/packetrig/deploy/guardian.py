@@ -40,7 +40,8 @@ class Guardian:
         finally:
             os.close(theirs)
             os.close(alive)
-        os.waitpid(child, 0)
+        with contextlib.suppress(ChildProcessError):  # whoever started us ignores SIGCHLD
+            os.waitpid(child, 0)
         self.pid = int(os.read(self._alive, 16) or b"0")
         if not self.pid:
             raise Error(f"{self._spot.name}: its guardian could not be started: nothing is changed")
