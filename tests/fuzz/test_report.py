@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from packetrig import Failure
-from packetrig.fuzz import crashfile, place
+from packetrig.fuzz import Found, campaign, crashfile, place
 from packetrig.fuzz.again import Status, again, recipe_of
 from packetrig.fuzz.finding import Finding, Made
 from packetrig.fuzz.report import Reporter, made_of
 from packetrig.fuzz.target import Target
 from packetrig.packets import craft
+from packetrig.replay import Setup
 
-SOURCES = Path(__file__).parents[1] / "cli" / "sources"
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "tests" / "cli" / "sources"
 MIX = "progs/xdp_mix.bpf.c"
 
 
@@ -222,3 +224,28 @@ def test_a_program_that_does_otherwise_than_another_is_found_and_replayed(here: 
     assert (finding.seen, finding.rule) == ("XDP.TX", "does_the_same")
     assert again(finding).status is Status.FAILS
     assert again(replace(finding, made=replace(made, define={}))).status is Status.FIXED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "line"), [("xdp_http_off_by_one", 18), ("xdp_http_vlan_not_parsed", 10)]
+)
+def test_a_fault_is_the_same_finding_whatever_the_seed(
+    monkeypatch: pytest.MonkeyPatch, fault: str, line: int
+) -> None:
+    monkeypatch.chdir(ROOT)
+    setup = Setup.read("fixtures/policy/xdp_http.toml")
+    source = f"progs/faulty/{fault}.bpf.c"
+    model = "progs/models/xdp_http.py"
+    made = Made(source, "", maps=setup.maps, globals=setup.globals, model=model)
+    recipe = recipe_of(made)
+
+    told = [
+        event.finding
+        for seed in (1, 2)
+        for event in campaign(recipe, runs=2000, seed=seed)
+        if isinstance(event, Found) and event.finding
+    ]
+
+    assert [str(each.place) for each in told] == [f"{source}:{line}"] * 2
+    assert len({each.id for each in told}) == 1
