@@ -191,6 +191,17 @@ def _lines(finding: Finding, folder: str | os.PathLike[str]) -> Iterator[str]:
     seed = {} if finding.seed is None else {"seed": finding.seed}
     yield from _table("found", **seed, kernel=finding.kernel, packetrig=finding.version)
     yield from _setup(made)
+    yield from _frames(finding)
+    yield from ("", "[repeat]")
+    yield from _values(
+        replay=repeat.replay(finding, folder),
+        scapy=[repeat.scapy(frame, times) for frame, times in finding.rows],
+        bpftool=repeat.bpftool(finding),
+    )
+    yield f"pytest = {_literal(repeat.pytest(finding))}"
+
+
+def _frames(finding: Finding) -> Iterator[str]:
     rows = finding.rows
     for number, (frame, times) in enumerate(rows, 1):
         told = f"# {number} of {len(rows)}: " if len(rows) > 1 else "# "
@@ -200,13 +211,6 @@ def _lines(finding: Finding, folder: str | os.PathLike[str]) -> Iterator[str]:
     if finding.after:
         yield from ("", "# What the program made of the last one.")
         yield from list(toml.layers(finding.after, under="after"))[1:]
-    yield from ("", "[repeat]")
-    yield from _values(
-        replay=repeat.replay(finding, folder),
-        scapy=[repeat.scapy(frame, times) for frame, times in rows],
-        bpftool=repeat.bpftool(finding),
-    )
-    yield f"pytest = {_literal(repeat.pytest(finding))}"
 
 
 def _literal(text: str) -> str:
