@@ -64,9 +64,17 @@ def scheduler() -> Iterator[Scheduler]:
 
 @contextmanager
 def _running(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        words, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, cwd=Path("/")
-    ) as process:
+    """Run a process in a folder of its own; it ends with this one, however that ends."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *words],
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            cwd=folder,
+        ) as process,
+    ):
         try:
             yield process
         finally:
