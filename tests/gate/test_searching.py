@@ -44,6 +44,10 @@ def test_arp(odd):
 def test_others(odd, built_otherwise, marked):
     for each in (odd, built_otherwise, marked):
         assert each.run(bytes(60)).verdict is packetrig.XDP.PASS
+def test_an_object_that_was_read_counts_as_well():
+    path = packetrig.build("xdp_odd.bpf.c").path
+    with packetrig.Spec.read(path).load() as read:
+        assert read.run(bytes(60)).verdict is packetrig.XDP.PASS
 def test_what_ships_does_not_count(odd):
     assert odd.run(ARP).verdict is packetrig.XDP.PASS
     assert not odd.spec.is_instrumented
@@ -125,7 +129,7 @@ def test_the_page_shows_the_source_with_what_was_not_executed(
 def test_coverage_is_counted_on_twins_and_the_tests_rule_on_what_ships(covered: Covered) -> None:
     found = covered["xdp_odd"]
 
-    assert found.outcome("tests").shown == "3 passed"
+    assert found.outcome("tests").shown == "4 passed"
     measured = found.outcome("coverage").measured
     assert [name.rpartition("::")[2] for name in measured["failed-instrumented"]] == [
         "test_what_ships_does_not_count"

@@ -1,9 +1,10 @@
 """A pytest plugin that counts what tests execute of the objects that are judged.
 
 The gate runs `pytest -p packetrig.gate.counter` with PACKETRIG_GATE_COUNT naming a folder, and
-PACKETRIG_GATE_OBJECTS the hashes of the objects. Whatever a test loads of those is loaded as its
-counting twin instead, in this process and for as long as pytest runs; each process (pytest-xdist
-has several) writes what it counted into files of its own there.
+PACKETRIG_GATE_OBJECTS, in JSON, the hashes of the objects with the sources they are built from.
+Whatever a test loads of those is loaded as its counting twin instead, in this process and for as
+long as pytest runs; each process (pytest-xdist has several) writes what it counted into files of
+its own there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .._bpf import lib
 from ..coverage.gathered import minus, plus
 from ..errors import CompileError, Error, LoadError
 from ..objects import Object
-from ..spec import Spec
+from ..spec import Spec, build
 
 FOLDER, OBJECTS = "PACKETRIG_GATE_COUNT", "PACKETRIG_GATE_OBJECTS"
 
@@ -31,7 +32,7 @@ def pytest_configure(config: Any) -> None:
     if folder := os.environ.get(FOLDER):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         lib.pr_die_with_parent()
-        counter = Counter(Path(folder), frozenset(os.environ.get(OBJECTS, "").split()))
+        counter = Counter(Path(folder), json.loads(os.environ.get(OBJECTS, "{}")))
         counter.watch()
         config.pluginmanager.register(counter, "packetrig-gate-counter")
         config.add_cleanup(counter.close)
@@ -40,7 +41,7 @@ def pytest_configure(config: Any) -> None:
 class Counter:
     """Load twins in place of the objects that are judged, and add up what they count."""
 
-    def __init__(self, folder: Path, wanted: frozenset[str]) -> None:
+    def __init__(self, folder: Path, wanted: dict[str, str]) -> None:
         self._folder = folder
         self._wanted = wanted
         self._load: Any = Spec.load
@@ -79,7 +80,9 @@ class Counter:
         if digest not in self._twins:
             self._twins[digest] = None
             try:
-                self._twins[digest] = coverage.twin(spec)
+                # A test may have read the object from its file, which knows no source.
+                built = spec if spec.command else build(self._wanted[digest])
+                self._twins[digest] = coverage.twin(built)
             except (CompileError, Error) as e:
                 self._plain[digest] = str(e)
         return self._twins[digest]

@@ -32,8 +32,8 @@ class Counts:
     command: str
 
 
-def run(paths: Sequence[str], *, seed: int, wanted: Sequence[str]) -> Counts:
-    """Run the tests once more, with twins of the objects of those hashes.
+def run(paths: Sequence[str], *, seed: int, wanted: Mapping[str, str]) -> Counts:
+    """Run the tests once more, with twins of the objects of those hashes, by their sources.
 
     Raises:
         Error: pytest did not get as far as running the tests.
@@ -42,7 +42,7 @@ def run(paths: Sequence[str], *, seed: int, wanted: Sequence[str]) -> Counts:
     plain: dict[str, str] = {}
     failed: set[str] = set()
     with suite.folder() as folder:
-        variables = {counter.FOLDER: folder, counter.OBJECTS: " ".join(wanted)}
+        variables = {counter.FOLDER: folder, counter.OBJECTS: json.dumps(wanted)}
         suite.run_pytest("packetrig.gate.counter", paths, seed=seed, variables=variables)
         for file in sorted(Path(folder).glob("*.json")):
             told = json.loads(file.read_text(encoding="utf-8"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -70,13 +70,13 @@ def judge(
                 kind=kind,
             )
         )
-    hashes = [candidate.spec.sha256 for candidate, _ in prepared if candidate.spec]
+    built = {c.spec.sha256: str(c.source.resolve()) for c, _ in prepared if c.spec and c.source}
     told = _FromTests(seed)
-    if wanted.tests and hashes:
+    if wanted.tests and any(candidate.spec for candidate, _ in prepared):
         yield Asking("all objects", "tests and coverage" if wanted.coverage else "tests")
-        told = _run_tests(wanted.tests.paths, seed, hashes, wanted.coverage)
-    for candidate, built in prepared:
-        yield from _judge_one(policy, candidate, built, recorded, told, deployed)
+        told = _run_tests(wanted.tests.paths, seed, built, wanted.coverage)
+    for candidate, outcome in prepared:
+        yield from _judge_one(policy, candidate, outcome, recorded, told, deployed)
 
 
 def _judge_one(
@@ -159,11 +159,11 @@ class _FromTests:
 
 
 def _run_tests(
-    paths: Sequence[str], seed: int, hashes: Sequence[str], rule: Coverage | None
+    paths: Sequence[str], seed: int, built: Mapping[str, str], rule: Coverage | None
 ) -> _FromTests:
     """Run the tests; and, when they are to be counted, once more with twins of the objects."""
     tests = partial(_or_error, partial(suite.run, paths, seed=seed))
-    counts = partial(_or_error, partial(covered.run, paths, seed=seed, wanted=hashes))
+    counts = partial(_or_error, partial(covered.run, paths, seed=seed, wanted=built))
     if rule is None:
         return _FromTests(seed, tests())
     if not rule.beside_tests:
