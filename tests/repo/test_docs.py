@@ -96,7 +96,11 @@ def environment() -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "FORCE_COLOR", "GITHUB_"))}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("PYTEST_", "FORCE_COLOR", "GITHUB_"))
+    }
     return kept | quiet | {"PATH": path}
 
 
