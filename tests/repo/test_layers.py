@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "framework"
@@ -103,6 +102,7 @@ def imports(
         yield from imports(child, package, inside=inside or is_function)
 
 
+@functools.cache
 def imports_of(path: Path) -> list[tuple[str, bool, int]]:
     package = ".".join(path.relative_to(SOURCES).parts[:-1])
     return list(imports(ast.parse(path.read_text()), package))
@@ -120,56 +120,48 @@ def passes(door: set[str], module: str) -> bool:
     return any(module == name or module.startswith(f"{name}.") for name in door)
 
 
-MODULES = sorted(SOURCES.rglob("*.py"))
-every_module = pytest.mark.parametrize("path", MODULES, ids=module_of)
+MODULES = {module_of(path): path for path in sorted(SOURCES.rglob("*.py"))}
+# It runs at install time, before there is a package.
+LATER = {name: path for name, path in MODULES.items() if name != "_bpf.build"}
 
 
-@every_module
-def test_a_module_has_a_place_in_the_layers(path: Path) -> None:
-    name = module_of(path).split(".")[0]
+def test_every_module_has_a_place_in_the_layers() -> None:
+    strange = {name.split(".")[0] for name in MODULES} - RANK.keys()
 
-    assert name in RANK, f"{name} is new: give it a line in LAYERS of {Path(__file__).name}"
+    assert strange == set(), f"new: give it a line in LAYERS of {Path(__file__).name}"
 
 
-@every_module
-def test_an_import_points_down(path: Path) -> None:
-    here = module_of(path).split(".")[0]
-    if path.name == "build.py" and here == "_bpf":
-        return  # runs at install time, before there is a package
-
+def test_imports_point_down() -> None:
     up = [
-        f"line {line}: {here} imports {dotted}"
+        f"{path}:{line}: {here} imports {dotted}"
+        for name, path in LATER.items()
         for dotted, _, line in imports_of(path)
-        if (there := unit(dotted)) and there != here and RANK[there] >= RANK[here]
-        if (here, there) not in UPWARD
+        if (here := name.split(".")[0]) and (there := unit(dotted)) and there != here
+        if RANK[there] >= RANK[here] and (here, there) not in UPWARD
     ]
 
     assert up == []
 
 
-@every_module
-def test_a_dependency_is_imported_at_its_door(path: Path) -> None:
-    module = module_of(path)
-
+def test_a_dependency_is_imported_at_its_door() -> None:
     astray = [
-        f"line {line}: {dotted} belongs to {', '.join(sorted(DOORS[word])) or 'nobody'}"
+        f"{path}:{line}: {dotted} belongs to {', '.join(sorted(DOORS[word])) or 'nobody'}"
+        for name, path in MODULES.items()
         for dotted, _, line in imports_of(path)
-        for word in {dotted.split(".")[0], *dotted.split(".")} & DOORS.keys()
-        if not passes(DOORS[word], module)
+        for word in set(dotted.split(".")) & DOORS.keys()
+        if not passes(DOORS[word], name)
     ]
 
     assert astray == []
 
 
-@every_module
-def test_an_import_inside_a_function_is_a_listed_lazy_door(path: Path) -> None:
-    module = module_of(path)
-
+def test_an_import_inside_a_function_is_a_listed_lazy_door() -> None:
     hidden = [
-        f"line {line}: {dotted}"
+        f"{path}:{line}: {dotted}"
+        for name, path in MODULES.items()
         for dotted, inside, line in imports_of(path)
         if inside
-        if not any(passes({who}, module) and passes({what}, dotted) for who, what in LAZY)
+        if not any(passes({who}, name) and passes({what}, dotted) for who, what in LAZY)
     ]
 
     assert hidden == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import re
 import shutil
@@ -45,6 +46,11 @@ def tracked() -> list[Path]:
     ]
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
 
@@ -54,76 +60,92 @@ def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return lines - len((ast.get_docstring(function, clean=False) or "").splitlines())
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_a_module_is_under_400_lines(path: Path) -> None:
-    assert len(path.read_text().splitlines()) < 400
+def begins_with_the_future(tree: ast.Module) -> bool:
+    first, *rest = [*tree.body, None, None]
+    start = rest[0] if isinstance(first, ast.Expr) else first  # behind the docstring
+    return start is None or ast.unparse(start) == "from __future__ import annotations"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_a_function_is_under_50_lines_without_its_docstring(path: Path) -> None:
+def test_modules_are_under_400_lines() -> None:
+    counts = {name(path): len(path.read_text().splitlines()) for path in MODULES}
+
+    assert {path: count for path, count in counts.items() if count >= 400} == {}
+
+
+def test_functions_are_under_50_lines_without_their_docstrings() -> None:
     long = {
-        f"{each.name} (line {each.lineno})": lines
-        for each in functions(ast.parse(path.read_text()))
+        f"{name(path)}:{each.lineno}: {each.name}": lines
+        for path in MODULES
+        for each in functions(tree_of(path))
         if (lines := length(each)) >= 50
     }
 
     assert long == {}
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=name)
-def test_a_file_begins_with_the_future_and_imports_no_star(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    body = [n for n in tree.body if not (isinstance(n, ast.Expr) and n is tree.body[0])]
+def test_files_begin_with_the_future() -> None:
+    assert [name(path) for path in PYTHON if not begins_with_the_future(tree_of(path))] == []
+
+
+def test_nobody_imports_a_star() -> None:
     stars = [
-        n.lineno for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"
+        f"{name(path)}:{node.lineno}"
+        for path in PYTHON
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
     ]
 
     assert stars == []
-    assert not body or ast.unparse(body[0]) == "from __future__ import annotations"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_only_the_faces_print(path: Path) -> None:
-    if any(part in MAY_PRINT for part in path.parts):
-        return
-    tree = ast.parse(path.read_text())
-
+def test_only_the_faces_print() -> None:
     prints = [
-        f"line {n.lineno}"
-        for n in ast.walk(tree)
-        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "print"
+        f"{name(path)}:{node.lineno}"
+        for path in MODULES
+        if not any(part in MAY_PRINT for part in path.parts)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+        if isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
 
     assert prints == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_the_kernel_version_decides_nothing(path: Path) -> None:
-    asked = re.findall(r"os\.uname|platform\.(?:release|uname)|LINUX_VERSION", path.read_text())
+def test_the_kernel_version_decides_nothing() -> None:
+    asks = re.compile(r"os\.uname|platform\.(?:release|uname)|LINUX_VERSION")
 
-    assert asked == [] or path.parent.name == "cli"  # doctor shows it to people
+    asking = [path for path in MODULES if asks.search(path.read_text())]
 
-
-@pytest.mark.parametrize("path", PROGRAMS, ids=name)
-def test_a_source_names_its_licence_first(path: Path) -> None:
-    first, second, *_ = [*path.read_text().splitlines(), "", ""]
-    spdx = second if first.startswith(("/* FAULT: ", "/* EXPECT: ")) else first
-
-    assert re.match(r"(//|/\*) SPDX-License-Identifier: ", spdx)
+    # doctor shows it to people
+    assert [name(path) for path in asking if path.parent.name != "cli"] == []
 
 
-@pytest.mark.parametrize("path", [p for p in PROGRAMS if p.suffix == ".c"], ids=name)
-def test_a_program_has_the_stem_of_its_file_as_entry_and_a_licence(path: Path) -> None:
-    text = path.read_text()
-    stem = path.name.removesuffix(".bpf.c")
-    twin = re.search(r'^#include "\.\./(\w+)\.bpf\.c"$', text, re.MULTILINE)
+def test_sources_name_their_licence_first() -> None:
+    spdx = re.compile(r"(?:/\* (?:FAULT|EXPECT): .*\n)?(?://|/\*) SPDX-License-Identifier: ")
 
-    assert path.name.endswith(".bpf.c")
-    if twin and path.parent.name == "faulty":  # the program itself, with one part put in its place
-        assert stem.startswith(f"{twin[1]}_")
-        return
-    assert re.search(rf"\bint {stem}\(|^BPF_PROG\({stem}\b", text, re.MULTILINE)
-    assert re.search(r'^char LICENSE\[\] SEC\("license"\) = "', text, re.MULTILINE)
+    assert [name(path) for path in PROGRAMS if not spdx.match(path.read_text())] == []
+
+
+def is_a_faulty_twin(path: Path) -> bool:
+    """Tell whether it is the program itself, with one part put in its place."""
+    twin = re.search(r'^#include "\.\./(\w+)\.bpf\.c"$', path.read_text(), re.MULTILINE)
+    return twin is not None and path.parent.name == "faulty" and path.stem.startswith(f"{twin[1]}_")
+
+
+def test_programs_have_the_stem_of_their_file_as_entry_and_a_licence() -> None:
+    sources = [path for path in PROGRAMS if path.suffix == ".c" and not is_a_faulty_twin(path)]
+    entry = r"\bint {0}\(|^BPF_PROG\({0}\b"
+    licence = re.compile(r'^char LICENSE\[\] SEC\("license"\) = "', re.MULTILINE)
+
+    assert [name(path) for path in PROGRAMS if not path.name.endswith((".bpf.c", ".h"))] == []
+    assert [
+        name(path)
+        for path in sources
+        if not re.search(
+            entry.format(path.name.removesuffix(".bpf.c")), path.read_text(), re.MULTILINE
+        )
+    ] == []
+    assert [name(path) for path in sources if not licence.search(path.read_text())] == []
 
 
 @pytest.mark.parametrize("folder, word", [("faulty", "FAULT"), ("rejected", "EXPECT")])
