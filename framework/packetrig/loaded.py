@@ -10,9 +10,10 @@ import mmap
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from ._bpf import Entered, Namespace, denied, ffi, lib, strerror
+from ._bpf import Entered, Namespace, denied, elf, ffi, lib, strerror
 from ._bpf.codec import codec
 from ._bpf.kinds import PROGRAM_KINDS, XDP_HAS_FRAGS, MapKind, attach_of_section
 from ._bpf.libbpf import Opened, OpenMap, OpenProgram
@@ -88,6 +89,25 @@ def choose(spec: Spec, program: str | None, kind: str | None) -> dict[str, Progr
     )
 
 
+def along(
+    spec: Spec, chosen: Mapping[str, ProgramSpec], kind: str | None
+) -> dict[str, ProgramSpec]:
+    """Pick the others that must be loaded for libbpf to load the chosen ones.
+
+    Program arrays that are filled in the source hold them, whoever calls through them. Where a
+    section does not say of what kind one is, it is of the kind of the chosen ones.
+    """
+    if len(chosen) == len(spec.programs):
+        return {}
+    of_chosen = kind or next(iter(chosen.values())).kind
+    held = set(elf.slots_filled(spec.data, name=spec.name)).intersection(spec.programs)
+    found = {name: spec.programs[name] for name in sorted(held.difference(chosen))}
+    return {
+        name: other if other.kind in PROGRAM_KINDS else replace(other, kind=of_chosen)
+        for name, other in found.items()
+    }
+
+
 def meant(chosen: Mapping[str, ProgramSpec], kind: str | None) -> frozenset[str]:
     """Tell which of the chosen programs a user's `kind=` is about.
 
@@ -117,6 +137,7 @@ class Loaded:
         self.is_dirty = False
         # The programs whose kind was told, against or without what their sections say.
         self.told = meant(chosen, kind)
+        loading = {**along(spec, chosen, kind), **chosen}
         self.kinds: dict[str, str] = {}
         self.frags: dict[str, bool] = {}
         self.attach_types: dict[str, int] = {}
@@ -133,7 +154,7 @@ class Loaded:
         self.opened = Opened(spec.data, spec.name)
         try:
             for found in self.opened.programs():
-                self._prepare(found, chosen, kind if found.name in self.told else None)
+                self._prepare(found, loading, kind if found.name in self.told else None)
             self._set_globals(values)
             if before_load is not None:
                 before_load(self.opened)
@@ -148,9 +169,9 @@ class Loaded:
         self.load_ns = time.perf_counter_ns() - started
 
     def _prepare(
-        self, found: OpenProgram, chosen: Mapping[str, ProgramSpec], kind: str | None
+        self, found: OpenProgram, loading: Mapping[str, ProgramSpec], kind: str | None
     ) -> None:
-        wanted = chosen.get(found.name)
+        wanted = loading.get(found.name)
         if wanted is None:
             lib.bpf_program__set_autoload(found.handle, False)
             return

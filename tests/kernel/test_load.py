@@ -56,6 +56,32 @@ def test_one_of_several_programs_is_loaded_alone(load: Load) -> None:
         rig.spec.load(program="dorps")
 
 
+FILLED = """
+int tail(struct xdp_md *ctx);
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 2);
+	__uint(key_size, 4);
+	__array(values, int(void *));
+} calls SEC(".maps") = { .values = { [1] = (void *)&tail } };
+SEC("%s") int tail(struct xdp_md *ctx) { return XDP_DROP; }
+SEC("xdp") int entry(struct xdp_md *ctx) { bpf_tail_call(ctx, &calls, 1); return XDP_PASS; }
+SEC("xdp") int broken(struct xdp_md *ctx) { return *(int *)0; }
+"""
+
+
+@pytest.mark.parametrize("section", ["xdp", "2/1"])
+def test_what_a_program_array_holds_from_the_beginning_is_loaded_along(
+    load: Load, section: str
+) -> None:
+    rig = load(FILLED % section, program="entry")
+
+    assert rig.run(FRAME).verdict is XDP.DROP
+    assert list(rig.programs) == ["entry"]
+    rig.reload()
+    assert rig.run(FRAME).verdict is XDP.DROP
+
+
 @pytest.mark.parametrize(
     ("section", "kind"),
     [

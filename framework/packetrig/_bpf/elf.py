@@ -16,12 +16,14 @@ from ..errors import LoadError
 EM_BPF = 247
 SHT_SYMTAB = 2
 SHT_NOBITS = 8
+SHT_REL = 9
 STT_OBJECT = 1
 STT_FUNC = 2
 
 _ELF_HEADER = "HHIQQQIHHHHHH"
 _SECTION_HEADER = "IIQQQQIIQQ"
 _SYMBOL = "IBBHQQ"
+_RELOCATION = "QQ"
 _REBUILD = "compile it again with clang -target bpf"
 _MACHINES = {
     0: "no machine",
@@ -128,6 +130,25 @@ def symbols(data: bytes, *, name: str = "object") -> dict[str, Symbol]:
             if symbol and (is_global or symbol not in table):
                 table[symbol] = Symbol(symbol, row[3], row[4], row[5], row[1] & 15, is_global)
     return table
+
+
+def slots_filled(data: bytes, *, name: str = "object") -> list[str]:
+    """List what maps hold from the beginning, by name: `.values = { [1] = &tail }`, inner maps."""
+    order = _header(data, name)[0]
+    every = every_section(data, name=name)
+    by_index = {section.index: (section, body) for section, body in every}
+    relocation, entry = struct.Struct(order + _RELOCATION), struct.Struct(order + _SYMBOL)
+    found: list[str] = []
+    for section, body in every:
+        if section.type != SHT_REL or section.name != ".rel.maps" or section.link not in by_index:
+            continue
+        table, rows = by_index[section.link]
+        strings = by_index[table.link][1] if table.link in by_index else b""
+        for _, info in relocation.iter_unpack(body[: len(body) - len(body) % relocation.size]):
+            at = (info >> 32) * entry.size
+            if at + entry.size <= len(rows):
+                found.append(text_at(strings, entry.unpack_from(rows, at)[0]))
+    return found
 
 
 def text_at(strings: bytes, offset: int) -> str:
