@@ -187,6 +187,7 @@ def test_minimising_leaves_what_covers(packetrig: Command, place: Path) -> None:
         (("minimise", "mix.o", "corpus"), "no object file mix.o"),
         (("merge", "odd", "in.pcap"), "odd/README: no part of a corpus"),
         (("merge", "state.toml", "in.pcap"), "state.toml: is a file; name a folder"),
+        (("merge", "corpus", "cut"), f"cut/{32 * '0'}.frame is not what it was (3 bytes): cut"),
         (
             ("merge", "corpus", "absent.pcap"),
             "absent.pcap: there is no such file to take seeds from",
@@ -201,6 +202,8 @@ def test_what_is_wrong_with_a_corpus_is_named(
     Corpus("corpus").add(GOOD)
     Path("odd").mkdir()
     Path("odd", "README").write_text("hello")
+    Path("cut").mkdir()
+    Path("cut", f"{32 * '0'}.frame").write_bytes(b"cut")
 
     ended = packetrig("corpus", *words)
 

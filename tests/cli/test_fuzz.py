@@ -253,6 +253,7 @@ def test_a_terminal_shows_how_far_it_is_and_a_pipe_does_not(fuzz: Command) -> No
         (("--against", "absent.o"), "no object file absent.o"),
         (("--program", "xdp_mux"), "no program named 'xdp_mux', did you mean 'xdp_mix'?"),
         (("--time", "soon"), "'soon' is no time: write 90, 30s, 10m or 1h30m"),
+        (("--time", "0"), "'0' is no time: nothing could be run in it"),
         (("--json", "--github"), "--json and --github both speak on stdout: choose one"),
         (("--set", "hop"), "--set hop: write a global and its value"),
         (("--define", "1=2"), "'1' is no name for a macro"),

@@ -40,12 +40,16 @@ class _Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         text = str(value)
-        if re.fullmatch(r"\d+(\.\d+)?", text):
-            return float(text)
         parts = re.findall(r"(\d+)([hms])", text)
-        if not parts or "".join(f"{n}{unit}" for n, unit in parts) != text:
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            seconds = float(text)
+        elif parts and "".join(f"{n}{unit}" for n, unit in parts) == text:
+            seconds = float(sum(int(n) * _UNITS[unit] for n, unit in parts))
+        else:
             self.fail(f"'{text}' is no time: write 90, 30s, 10m or 1h30m", param, ctx)
-        return float(sum(int(n) * _UNITS[unit] for n, unit in parts))
+        if not seconds:
+            self.fail(f"'{text}' is no time: nothing could be run in it", param, ctx)
+        return seconds
 
 
 @click.command("fuzz")

@@ -176,6 +176,21 @@ def name_of(frame: bytes) -> str:
     return hashlib.sha256(frame).hexdigest()[:32] + SUFFIX
 
 
+def entry(path: Path) -> bytes:
+    """Read one frame of a file; one that is named as entries of a corpus are must be what it was.
+
+    Raises:
+        Error: It cannot be read, or was cut short.
+    """
+    try:
+        frame = _bytes_of(path)
+    except OSError as e:
+        raise Error(f"{path} cannot be read: {_why(e)}") from e
+    if _NAME.fullmatch(path.name) and name_of(frame) != path.name:
+        raise Error(f"{path} is not what it was ({len(frame)} bytes): cut short? move it away")
+    return frame
+
+
 def check(folder: str | os.PathLike[str]) -> None:
     """Say what is wrong with the folder of a corpus, before the work is done.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import Error, InputRefused, NoSuchName, NotFound
 from ..packets import pcap, written
-from .corpus import SUFFIX
+from .corpus import SUFFIX, entry
 
 _CAPTURES = (".pcap", ".pcapng", ".cap")
 _KNOWN = (*_CAPTURES, ".toml", SUFFIX)
@@ -40,10 +40,7 @@ def frames_of(path: str | Path) -> tuple[bytes, ...]:
 
 def _frames(path: Path, *, is_asked: bool) -> Iterator[bytes]:
     if path.suffix == SUFFIX:
-        try:
-            yield path.read_bytes()
-        except OSError as e:
-            raise Error(f"{path}: cannot be read: {(e.strerror or str(e)).lower()}") from e
+        yield entry(path)
     elif path.suffix == ".toml":
         yield from _written(path, is_asked=is_asked)
     else:
