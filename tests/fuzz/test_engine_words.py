@@ -8,6 +8,7 @@ import pytest
 
 import packetrig
 from packetrig import Error, NotFound
+from packetrig.fuzz import Corpus
 from packetrig.fuzz import seeds as sources
 from packetrig.fuzz.dictionary import Kind, Word, words_of
 from packetrig.fuzz.words import Words
@@ -79,8 +80,7 @@ def test_seeds_of_a_set_up_go_where_it_decides() -> None:
 def test_seeds_are_read_from_captures_golden_packets_and_folders(tmp_path: Path) -> None:
     capture = ROOT / "fixtures" / "pcap" / "dns.pcap"
     golden = ROOT / "fixtures" / "golden" / "progs" / "test_golden" / "xdp_http_drop.toml"
-    entry = tmp_path / ("0" * 32 + ".frame")
-    entry.write_bytes(b"frame")
+    Corpus(tmp_path).add(b"frame")
     (tmp_path / "notes.txt").write_text("not a seed")
 
     assert sources.read(capture) == tuple(record.data for record in pcap.read(capture))
