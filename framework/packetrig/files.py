@@ -1,15 +1,16 @@
-"""Files that people ask for: written whole or not at all, and only where a file belongs."""
+"""Files that people name: read with a word for what is wrong, written whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from .errors import Error
+from .errors import Error, NotFound
 
 
 def check(path: str | os.PathLike[str], *, makes_folders: bool = False) -> None:
@@ -59,7 +60,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except (Error, BrokenPipeError):
         raise
     except OSError as e:
-        raise Error(f"{path}: cannot be written: {(e.strerror or str(e)).lower()}") from e
+        raise Error(f"{path}: cannot be written: {reason(e)}") from e
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:
@@ -72,9 +73,51 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise Error(f"{path}: cannot be written: {(e.strerror or str(e)).lower()}") from e
+        raise Error(f"{path}: cannot be written: {reason(e)}") from e
     with writing(path) as file:
         file.write(data)
+
+
+def read(path: str | os.PathLike[str], what: str) -> bytes:
+    """Read a file; `what` is how errors call it.
+
+    Raises:
+        NotFound: There is no such file.
+        Error: It cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as e:
+        raise NotFound(f"{path}: there is no such {what}") from e
+    except OSError as e:
+        raise Error(f"{path}: cannot be read: {reason(e)}") from e
+
+
+def toml(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
+    """Read a TOML file; `what` is how errors call it.
+
+    Raises:
+        NotFound: There is no such file.
+        Error: It cannot be read, or is not TOML.
+    """
+    return parsed(read(path, what), path)
+
+
+def parsed(data: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Parse what was read of a TOML file.
+
+    Raises:
+        Error: It is not TOML.
+    """
+    try:
+        return tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise Error(f"{path}: is not TOML: {str(e)[:1].lower()}{str(e)[1:]}") from e
+
+
+def reason(e: OSError) -> str:
+    """Say why a file was refused, in the system's words."""
+    return (e.strerror or str(e)).lower()
 
 
 def _is_special(path: Path) -> bool:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import packets, refusals
+from . import files, packets, refusals
 from .errors import (
     CaptureError,
     CodecError,
@@ -20,7 +19,6 @@ from .errors import (
     InputRefused,
     MapError,
     NoSuchName,
-    NotFound,
 )
 from .objects import Object
 from .packets.pcap import Record
@@ -113,7 +111,7 @@ class Setup:
             Error: It is not TOML, has no format, or other parts than `maps` and `globals`.
         """
         path = Path(path)
-        parts = _toml(path, "set-up file")
+        parts = files.toml(path, "set-up file")
         for name, part in parts.items():
             if name not in ("format", "maps", "globals"):
                 raise Error(f"{path}: unknown part '{name}'; a set-up has format, maps, globals")
@@ -306,7 +304,7 @@ def expectations(capture: Path) -> Mapping[str, tuple[str, ...]]:
     beside = capture.with_suffix(".toml")
     if not beside.exists():
         return {}
-    parts = _toml(beside, "expectations")
+    parts = files.toml(beside, "expectations")
     if parts.get("format") != 1:
         raise CaptureError(
             f"{beside}: format {parts.get('format')!r} is not known; this packetrig reads 1"
@@ -326,14 +324,3 @@ def expectations(capture: Path) -> Mapping[str, tuple[str, ...]]:
                 f"{beside}: verdicts.{program}: {len(found[program])} verdicts for {count} packets"
             )
     return found
-
-
-def _toml(path: Path, what: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as e:
-        raise NotFound(f"{path}: there is no such {what}") from e
-    except OSError as e:
-        raise Error(f"{path}: cannot be read: {(e.strerror or str(e)).lower()}") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise Error(f"{path}: is not TOML: {str(e)[:1].lower()}{str(e)[1:]}") from e

@@ -13,12 +13,12 @@ import pytest
 import packetrig
 from packetrig.packets import pcap
 from packetrig.packets.frames import bad_checksums
+from packetrig.replay import expected, run_lengths
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.append(str(REPOSITORY / "fixtures"))
 
 from recording import expect  # noqa: E402  # the recorder is a tool beside the package
-from recording.runs import compressed, expanded  # noqa: E402
 
 CAPTURES = sorted((REPOSITORY / "fixtures" / "pcap").glob("*.pcap"))
 PROGRAMS = sorted(name for name in expect.DECISIONS if expect.policy(name) is not None)
@@ -54,7 +54,7 @@ def test_every_checksum_in_a_capture_is_right(path):
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.stem)
 def test_the_recorded_verdicts_are_those_of_the_present_policies(path):
     words = expect.verdicts(_frames(path))
-    told = {name: expanded(text) for name, text in _beside(path)["verdicts"].items()}
+    told = {name: list(expected(text)) for name, text in _beside(path)["verdicts"].items()}
     assert told == words  # else: python fixtures/record.py --verdicts
 
 
@@ -68,14 +68,8 @@ def test_a_program_gives_every_recorded_packet_the_recorded_verdict(program):
         for path in CAPTURES:
             loaded.renew()
             loaded.put({"maps": state.get("maps", {})})
-            seen = compressed(loaded.run(frame).verdict.name for frame in _frames(path))
-            told = compressed(expanded(_beside(path)["verdicts"][program]))
+            seen = run_lengths(loaded.run(frame).verdict.name for frame in _frames(path))
+            told = run_lengths(expected(_beside(path)["verdicts"][program]))
             if seen != told:
                 differ[path.stem] = (told, seen)
     assert differ == {}
-
-
-def test_verdicts_are_read_as_they_are_written():
-    words = ["PASS"] * 7 + ["DROP"] + ["PASS"] * 2
-    assert compressed(words) == "PASS*7 DROP PASS*2"
-    assert expanded(compressed(words)) == words

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
-from .. import packets
-from ..errors import Error, NoSuchName, NotFound
+from .. import files, packets
+from ..errors import Error, NoSuchName
 from ..packets import pcap
 
 
@@ -41,14 +40,7 @@ def read(path: str | Path) -> list[bytes]:
 
 
 def _written(path: Path) -> bytes:
-    try:
-        parts = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as e:
-        raise NotFound(f"{path}: there is no such packet") from e
-    except OSError as e:
-        raise Error(f"{path}: cannot be read: {(e.strerror or str(e)).lower()}") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise Error(f"{path}: is not TOML: {str(e)[:1].lower()}{str(e)[1:]}") from e
+    parts = files.toml(path, "packet")
     layers = parts.get("packet")
     if parts.get("format") != 1 or not isinstance(layers, dict) or not layers:
         raise Error(f"{path}: is no packet: it takes format = 1 and a table [packet.LAYER] a layer")

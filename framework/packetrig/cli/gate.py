@@ -200,7 +200,7 @@ def _tell_github(judged: list[gate.Judged], policy: str) -> None:
         with Path(place).open("a", encoding="utf-8") as file:  # other steps write there too
             file.write(gate.services.summary(judged, policy=policy))
     except OSError as e:
-        raise Error(f"{place}: cannot be written: {(e.strerror or str(e)).lower()}") from e
+        raise Error(f"{place}: cannot be written: {files.reason(e)}") from e
 
 
 def _show(judged: list[gate.Judged], policy: str) -> None:

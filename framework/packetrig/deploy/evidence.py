@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import Error, NotFound
+from .. import files
+from ..errors import Error
 from ..gate.evidence import Evidence, check_signature, read
 from ..gate.outcome import Decision
 from ..spec import Spec
@@ -72,9 +73,4 @@ def _troubles(
 
 
 def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError as e:
-        raise NotFound(f"{path}: there is no such policy") from e
-    except OSError as e:
-        raise Error(f"{path}: cannot be read: {(e.strerror or str(e)).lower()}") from e
+    return hashlib.sha256(files.read(path, "policy")).hexdigest()

@@ -74,7 +74,7 @@ def write(finding: Finding, folder: str | os.PathLike[str] = FOLDER) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise Error(f"{path}: cannot be written: {(e.strerror or str(e)).lower()}") from e
+        raise Error(f"{path}: cannot be written: {files.reason(e)}") from e
     # The file last: it is what says that there is a finding.
     pcap.write(path.with_suffix(".pcap"), finding.frames)
     files.write(path, text.encode())
@@ -97,13 +97,9 @@ def read(path: str | os.PathLike[str]) -> Finding:
         Error: It cannot be read, is of a newer format, or is not all there.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError as e:
-        raise NotFound(f"{path}: there is no such crash file") from e
+        text = files.read(path, "crash file").decode()
     except UnicodeDecodeError as e:
         raise Error(f"{path}: is no crash file: it is not text") from e
-    except OSError as e:
-        raise Error(f"{path}: cannot be read: {(e.strerror or str(e)).lower()}") from e
     return parsed(text, str(path))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import Error, InputRefused, NoSuchName, NotFound
+from ..files import toml
 from ..packets import pcap, written
 from .corpus import SUFFIX, entry
 
@@ -48,10 +48,7 @@ def _frames(path: Path, *, is_asked: bool) -> Iterator[bytes]:
 
 
 def _written(path: Path, *, is_asked: bool) -> Iterator[bytes]:
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        raise Error(f"{path}: cannot be read: {e}") from e
+    found = toml(path, "seed")
     layers: list[dict[str, Any]] = [*_tables(found.get("frame")), *_tables(found.get("packet"))]
     if is_asked and not layers:
         raise Error(f"{path}: no golden packet, and no crash file: it holds no frame")

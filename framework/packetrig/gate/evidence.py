@@ -18,7 +18,7 @@ from typing import Any
 
 from .. import files
 from .._bpf import lib
-from ..errors import Error, NotFound
+from ..errors import Error
 from ..toolchain import find_clang
 from . import signing
 from .outcome import Decision, Judged, Outcome
@@ -104,11 +104,7 @@ def read(path: str | Path) -> Evidence:
     """
     path = Path(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as e:
-        raise NotFound(f"{path}: there is no such evidence") from e
-    except OSError as e:
-        raise Error(f"{path}: cannot be read: {(e.strerror or str(e)).lower()}") from e
+        found = json.loads(files.read(path, "evidence"))
     except (ValueError, RecursionError) as e:
         raise Error(f"{path}: is no evidence of the gate: {e}") from e
     number = found.get("format") if isinstance(found, dict) else None

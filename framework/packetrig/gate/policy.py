@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import difflib
 import hashlib
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import NotFound, PolicyError
+from .. import files
+from ..errors import Error, NotFound, PolicyError
 from . import waivers
 from .outcome import RULES
 
@@ -179,17 +179,12 @@ def read(path: str | Path, *, day: datetime.date | None = None) -> Policy:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        parts = tomllib.loads(text)
-    except FileNotFoundError as e:
-        raise NotFound(f"{path}: there is no such policy") from e
-    except OSError as e:
-        raise PolicyError(
-            f"{path}: cannot be read: {(e.strerror or str(e)).lower()}", file=str(path)
-        ) from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        said = f"{str(e)[:1].lower()}{str(e)[1:]}"
-        raise PolicyError(f"{path}: is not TOML: {said}", file=str(path)) from e
+        data = files.read(path, "policy")
+        parts = files.parsed(data, path)
+    except NotFound:
+        raise
+    except Error as e:
+        raise PolicyError(str(e), file=str(path)) from e
     try:
         rules = Rules.model_validate(parts)
     except ValidationError as e:
@@ -203,7 +198,7 @@ def read(path: str | Path, *, day: datetime.date | None = None) -> Policy:
         )
     _check_pairs(path, rules)
     waivers.check(path, rules.waiver, rules.on, day=day or waivers.today())
-    return Policy(path, hashlib.sha256(text.encode()).hexdigest(), rules)
+    return Policy(path, hashlib.sha256(data).hexdigest(), rules)
 
 
 def _check_pairs(path: Path, rules: Rules) -> None:

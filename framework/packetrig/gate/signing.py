@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import Error, NotFound, ToolMissing
+from .. import files
+from ..errors import Error, ToolMissing
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -97,12 +98,7 @@ def _key(path: Path, *, is_private: bool) -> object:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as e:
-        raise NotFound(f"{path}: there is no such key") from e
-    except OSError as e:
-        raise Error(f"{path}: cannot be read: {(e.strerror or str(e)).lower()}") from e
+    return files.read(path, "key")
 
 
 def _kind(key: object) -> str:
