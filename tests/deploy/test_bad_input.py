@@ -211,6 +211,25 @@ def test_a_journal_from_another_boot_is_named(
     assert (named.code, back.code) == (0, 0)
 
 
+def test_a_namespace_that_was_given_the_number_of_another_gets_none_of_its_programs(
+    machine: Rig, attach: Attach, standing: Callable[[], list[int]]
+) -> None:
+    attach("old_xdp")
+    link = next(pin for pin in machine.pins() if pin.endswith("/link"))
+    machine.ask({"run": ["rm", link.partition("/root")[2]]})  # as the interface went, so did it
+    change(journal_of(machine), cookie=1 << 60)
+
+    said = machine.status()
+    again = attach("new_xdp")
+    recovered = machine("attach", "--recover")
+
+    assert [spot["state"] for spot in said] == ["interface gone"]
+    assert (again.code, recovered.code) == (2, 0)
+    assert "right: its network namespace is gone, this one only has its number; `pack" in again.err
+    assert "went with it, forgotten" in recovered.out
+    assert standing() == []
+
+
 def test_a_journal_that_was_lost_does_not_take_the_program_along(
     machine: Rig, attach: Attach, filtering: None, standing: Callable[[], list[int]]
 ) -> None:
@@ -246,12 +265,47 @@ def test_a_journal_that_cannot_be_read_is_named(
     asked = machine("status")
     again = attach("new_xdp")
     recovered = machine("attach", "--recover")
+    detached = machine("detach", "--iface", "right")
     journal.write_text(before)
 
     assert said in asked.out
     assert said in again.err
     assert said in recovered.out
-    assert (asked.code, again.code, recovered.code) == (2, 2, 2)
+    assert said in detached.err
+    assert "`packetrig detach --forget --mode ...` gives the journal up" in again.err or "2" in text
+    assert (asked.code, again.code, recovered.code, detached.code) == (2, 2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        ({"index": "7"}, "is broken (index is '7')"),
+        ({"carrier": {}}, "is broken ('by')"),
+        ({"carrier": {"by": "filter", "priority": 1, "handle": None}}, "(handle is None)"),
+        ({"mode": "tc-egress"}, "is broken (mode tc-egress of hook xdp)"),
+        ({"last": 5}, "is broken (last is 5)"),
+        ({"work": {}}, "is broken ("),
+        ({"generations": []}, "is broken (it has no generations)"),
+        ({"interface": "left"}, "is about left (xdp), another spot"),
+    ],
+)
+def test_a_journal_that_was_edited_is_named_and_nothing_else_goes_unsaid(
+    machine: Rig, attach: Attach, filtering: None, lie: dict[str, object], said: str
+) -> None:
+    journal = journal_of(machine)
+    before = journal.read_text()
+    change(journal, **lie)
+
+    asked = machine("status")
+    again = attach("new_xdp")
+    journal.write_text(before)
+
+    told, stands = asked.out.splitlines()[1:]
+    assert said in told
+    assert told.split()[:5] == ["right", "xdp", "cannot", "tell", "?"]
+    assert stands.split()[2:4] == ["not", "ours"]
+    assert said in again.err
+    assert (asked.code, again.code) == (2, 2)
 
 
 def test_an_interface_that_came_again_is_not_the_one_that_was(
@@ -447,7 +501,9 @@ def test_what_cannot_be_told_of_nothing_is_told(machine: Rig) -> None:
 
 
 def test_without_a_bpffs_the_command_to_mount_one_is_named(machine: Rig, path: Path) -> None:
-    machine.ask({"run": ["umount", "/sys/fs/bpf"]})
+    # The one of the whole machine as well, below that of the test.
+    every = "while umount /sys/fs/bpf 2>/dev/null; do :; done"
+    machine.ask({"run": ["sh", "-c", every]})
     ended = machine(*force(path, "right"))
     machine.ask({"run": ["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"]})
 

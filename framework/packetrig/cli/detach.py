@@ -44,7 +44,9 @@ def command(iface: str, mode: str | None, all_of_them: bool, forget: bool, as_js
 
 
 def _only(iface: str) -> str:
-    ours = [each.hook for each in deploy.status(iface) if each.journal is not None]
+    # A journal that cannot be read is one all the same: detach() says what is wrong with it.
+    known = [s for s in deploy.status(iface) if s.journal or s.state is deploy.State.BROKEN]
+    ours = [each.hook for each in known if each.hook in deploy.HOOKS]
     if not ours:
         raise Error(f"{iface}: packetrig has attached nothing there")
     if len(ours) > 1:

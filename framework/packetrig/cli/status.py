@@ -56,7 +56,7 @@ def _happened(each: deploy.Status) -> str:
 
 def _program(each: deploy.Status) -> str:
     if not each.there:
-        return "none" if each.journal is None or each.state in _KNOWN else "?"
+        return "none" if each.state in _KNOWN else "?"
     known = each.journal.generations if each.journal else ()
     name = next((g.program for g in known if g.id == each.there and g.program), "")
     return f"{name} (id {each.there})".strip()

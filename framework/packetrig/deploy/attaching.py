@@ -258,6 +258,7 @@ def _ground(run: _Attaching) -> Journal:
         carrier=carrier,
         generations=(ground,),
         boot=places.boot(),
+        cookie=places.cookie(),
     )
 
 

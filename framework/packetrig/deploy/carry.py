@@ -23,7 +23,7 @@ from pathlib import Path
 from ..errors import Error
 from ..live import hooks
 from . import journal as journals
-from . import kernel
+from . import kernel, places
 from .journal import NOTHING, Generation, Journal
 
 LINK, NETLINK, FILTER = "link", "netlink", "filter"
@@ -148,6 +148,10 @@ def standing(journal: Journal) -> int:
     Raises:
         Gone: The interface is not there, or is another one of the same name.
     """
+    if journal.cookie not in (0, places.cookie()):
+        raise hooks.Gone(
+            f"{journal.interface}: its network namespace is gone, this one only has its number"
+        )
     _check_name(journal)
     interface = hooks.interface(journal.interface)
     if interface.index != journal.index:

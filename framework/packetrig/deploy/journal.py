@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Error, PermissionDenied
-from .places import Spot, boot, started
+from .places import HOOKS, Spot, boot, started
 
 FORMAT = 1
 NOTHING, STRANGER, OURS = "nothing", "stranger", "ours"
@@ -31,6 +31,11 @@ PREPARING, CHANGING, WATCHING, KEEPING, UNDOING = (
     "watching",
     "keeping",
     "undoing",
+)
+_TYPES = {"int": int, "str": str, "Mapping[str, Any]": dict}
+_UNKNOWN = (
+    "what is attached is not known; `packetrig detach --forget --mode ...` gives the journal up, "
+    "and touches nothing else"
 )
 _FLOCK = struct.Struct("hhqqi4x")
 
@@ -96,6 +101,7 @@ class Journal:
     boot: str
     work: Work | None = None
     last: str = ""
+    cookie: int = 0  # of the network namespace; 0 when it is not known
 
     @property
     def spot(self) -> Spot:
@@ -165,23 +171,49 @@ def read_file(path: Path) -> Journal | None:
         found = json.loads(text)
         number = found["format"]
     except (ValueError, KeyError, TypeError) as e:
-        raise Error(f"{path}: is no journal of packetrig; what is attached is not known") from e
+        raise Error(f"{path}: is no journal of packetrig; {_UNKNOWN}") from e
     if number != FORMAT:
         raise Error(f"{path}: format {number!r} is not known; this packetrig reads {FORMAT}")
     try:
-        return _journal(found)
-    except (KeyError, TypeError, IndexError) as e:
-        raise Error(f"{path}: is broken ({e}); what is attached is not known") from e
+        journal = _journal(found)
+    except (KeyError, TypeError, ValueError) as e:
+        raise Error(f"{path}: is broken ({e}); {_UNKNOWN}") from e
+    if journal.spot.folder.name != path.parent.name:
+        raise Error(f"{path}: is about {journal.spot.name}, another spot; {_UNKNOWN}")
+    return journal
 
 
 def _journal(found: Mapping[str, Any]) -> Journal:
     parts = {key: value for key, value in found.items() if key != "format"}
     work = parts.pop("work")
     generations = tuple(Generation(**each) for each in parts.pop("generations"))
-    journal = Journal(**parts, generations=generations, work=Work(**work) if work else None)
+    journal = Journal(**parts, generations=generations, work=None if work is None else Work(**work))
+    _check_types(journal)
+    for each in generations:
+        _check_types(each)
+    if journal.work is not None:
+        _check_types(journal.work)
     if not generations:
-        raise KeyError("generations")
+        raise ValueError("it has no generations")
+    if journal.mode not in HOOKS.get(journal.hook, ()):
+        raise ValueError(f"mode {journal.mode} of hook {journal.hook}")
+    _check_carrier(journal.carrier)
     return journal
+
+
+def _check_types(part: Journal | Generation | Work) -> None:
+    for each in dataclasses.fields(part):
+        wanted = _TYPES.get(str(each.type))
+        value = getattr(part, each.name)
+        if wanted and type(value) is not wanted:
+            raise TypeError(f"{each.name} is {value!r}")
+
+
+def _check_carrier(carrier: Mapping[str, Any]) -> None:
+    names = ("priority", "handle", "protocol") if carrier["by"] == "filter" else ()
+    for name in names:
+        if type(carrier[name]) is not int:
+            raise TypeError(f"{name} is {carrier[name]!r}")
 
 
 def write(journal: Journal) -> None:

@@ -8,12 +8,15 @@ $PACKETRIG_STATE (default /var/lib/packetrig), what the kernel keeps for it is p
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import Error
 
 BPFFS = Path("/sys/fs/bpf")
+_SO_NETNS_COOKIE = 71
 # By hook, the modes in which a program is put there.
 HOOKS: dict[str, tuple[str, ...]] = {
     "xdp": ("native", "generic"),
@@ -73,6 +76,19 @@ def here(interface: str, hook: str) -> Spot:
 def netns() -> int:
     """Number the network namespace of this thread, as the kernel does."""
     return Path("/proc/thread-self/ns/net").stat().st_ino
+
+
+def cookie() -> int:
+    """Name this very network namespace; 0 where the kernel cannot (before Linux 5.14).
+
+    Numbers of namespaces are used again as soon as one is gone, cookies never are.
+    """
+    with socket.socket(socket.AF_UNIX) as any_of_it:
+        try:
+            found = any_of_it.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+        except OSError:
+            return 0
+    return int.from_bytes(found, sys.byteorder)
 
 
 def boot() -> str:
