@@ -9,18 +9,16 @@ its own there.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
-import weakref
 from pathlib import Path
 from typing import Any
 
-from .. import coverage
 from .._bpf import lib
-from ..coverage.gathered import minus, plus
-from ..errors import CompileError, Error, LoadError
+from ..coverage.gathered import plus
+from ..coverage.watching import Add, Watch
+from ..errors import Error
 from ..objects import Object
 from ..spec import Spec, build
 
@@ -33,7 +31,6 @@ def pytest_configure(config: Any) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         lib.pr_die_with_parent()
         counter = Counter(Path(folder), json.loads(os.environ.get(OBJECTS, "{}")))
-        counter.watch()
         config.pluginmanager.register(counter, "packetrig-gate-counter")
         config.add_cleanup(counter.close)
 
@@ -44,48 +41,37 @@ class Counter:
     def __init__(self, folder: Path, wanted: dict[str, str]) -> None:
         self._folder = folder
         self._wanted = wanted
-        self._load: Any = Spec.load
-        self._twins: dict[str, Spec | None] = {}
-        self._live: list[tuple[weakref.ref[Object], str, coverage.Counters]] = []
-        self._seen: dict[int, bytes] = {}
+        self._watch = Watch(built=self._built, counting=self._counting, refused=self._refused)
         self._sums: dict[str, bytes] = {}
         self._plain: dict[str, str] = {}
         self._failed: list[str] = []
+        self._watch.begin()
 
-    def watch(self) -> None:
-        """Put twins in place."""
-        load = self._load
-
-        @functools.wraps(load)
-        def loaded(spec: Spec, **how: Any) -> Object:
-            twin = self._twin(spec)
-            if twin is not None:
-                try:
-                    found: Object = load(twin, **how)
-                except LoadError as e:
-                    self._plain[spec.sha256] = f"with counters the kernel refuses it: {e}"
-                else:
-                    counters = coverage.Counters(found)
-                    self._live.append((weakref.ref(found), spec.sha256, counters))
-                    return found
-            plain: Object = load(spec, **how)
-            return plain
-
-        Spec.load = loaded  # type: ignore[method-assign, assignment]
-
-    def _twin(self, spec: Spec) -> Spec | None:
+    def _built(self, spec: Spec) -> Spec | None:
         digest = spec.sha256
-        if digest not in self._wanted or spec.is_instrumented:
+        if digest not in self._wanted or digest in self._plain:
             return None
-        if digest not in self._twins:
-            self._twins[digest] = None
-            try:
-                # A test may have read the object from its file, which knows no source.
-                built = spec if spec.command else build(self._wanted[digest])
-                self._twins[digest] = coverage.twin(built)
-            except (CompileError, Error) as e:
-                self._plain[digest] = str(e)
-        return self._twins[digest]
+        if spec.command:
+            return spec
+        try:
+            # A test may have read the object from its file, which knows no source.
+            return build(self._wanted[digest])
+        except Error as e:
+            self._plain[digest] = str(e)
+            return None
+
+    def _counting(self, found: Object) -> Add:
+        assert found.spec.plain is not None
+        digest = found.spec.plain.sha256
+
+        def add(counters: bytes, _: bytes) -> None:
+            were = self._sums.get(digest)
+            self._sums[digest] = plus(were, counters) if were else counters
+
+        return add
+
+    def _refused(self, spec: Spec, reason: str) -> None:
+        self._plain[spec.sha256] = reason
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Note which tests do not pass on twins: those are told, and decide nothing."""
@@ -93,30 +79,13 @@ class Counter:
             self._failed.append(report.nodeid)
 
     def pytest_runtest_logfinish(self) -> None:
-        """Take what was counted, and let go of objects that are closed."""
-        self._collect()
-
-    def _collect(self) -> None:
-        kept = []
-        for owner, digest, counters in self._live:
-            now = counters.take()
-            before = self._seen.get(id(counters))
-            if now != before:
-                since = minus(now, before) if before else now
-                were = self._sums.get(digest)
-                self._sums[digest] = plus(were, since) if were else since
-                self._seen[id(counters)] = now
-            found = owner()
-            if found is not None and not found.is_closed:
-                kept.append((owner, digest, counters))
-            else:
-                del self._seen[id(counters)]
-        self._live = kept
+        """Take what was counted."""
+        self._watch.collect()
 
     def close(self) -> None:
         """Write down what was counted, and let objects be loaded as they are again."""
-        self._collect()
-        Spec.load = self._load  # type: ignore[method-assign]
+        self._watch.collect()
+        self._watch.end()
         told = {
             "counters": {digest: found.hex() for digest, found in self._sums.items()},
             "plain": self._plain,

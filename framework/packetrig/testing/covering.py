@@ -6,36 +6,25 @@ does not matter how a test comes to a program: `fixture()`, `build()`, in a work
 
 from __future__ import annotations
 
-import functools
 import re
-import weakref
 from collections.abc import Generator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .. import coverage, toolchain
-from ..coverage import Counters, reports
-from ..coverage.gathered import Counted, Gathered, minus
+from .. import toolchain
+from ..coverage import reports
+from ..coverage.gathered import Gathered
 from ..coverage.measuring import is_below, is_wanted
-from ..errors import Error, LoadError, Unsupported
+from ..coverage.watching import Add, Watch
+from ..errors import Error, Unsupported
 from ..objects import Object
 from ..spec import Spec
 from ..toolchain import llvm
 from . import coverage_files as kinds
 
 _TOLD = "packetrig_coverage"
-
-
-@dataclass(slots=True, eq=False)
-class _Watched:
-    """Hold the counters of an object that a test loaded, and what they were when last read."""
-
-    counters: Counters
-    counted: Counted
-    before: bytes
 
 
 class Coverage:
@@ -49,17 +38,17 @@ class Coverage:
         self._has_mcdc = bool(config.getoption("bpf_cov_mcdc"))
         self._by_test = config.getoption("bpf_cov_context") == "test"
         self._gathered = Gathered()
-        self._watched: list[_Watched] = []
         self._test = ""
-        self._twins: dict[tuple[str, ...], Spec | None] = {}
-        self._load = Spec.load
+        self._watch = Watch(
+            built=self._built, counting=self._counting, refused=self._plain, mcdc=self._has_mcdc
+        )
         self._total: float | None = None
         self._lines: list[str] = []
         self.is_worker = hasattr(config, "workerinput")
         self._wanted = [] if self.is_worker else kinds.asked(config)
         if not self.is_worker:
             self._check(given)
-        Spec.load = self._watching(Spec.load)  # type: ignore[method-assign]
+        self._watch.begin()
 
     def _check(self, given: list[Path]) -> None:
         """Say before the first test what could not be done after the last one."""
@@ -81,36 +70,17 @@ class Coverage:
         except Error as e:
             raise pytest.UsageError(str(e)) from e
 
-    def _watching(self, load: Any) -> Any:
-        @functools.wraps(load)
-        def loaded(spec: Spec, **how: Any) -> Object:
-            twin = self._twin(spec)
-            if twin is None:
-                return load(spec, **how)  # type: ignore[no-any-return]
-            try:
-                found: Object = load(twin, **how)
-            except LoadError as e:
-                plain: Object = load(spec, **how)
-                self._plain(spec, f"it loads, but not instrumented: {e}")
-                return plain
-            self._watch(found)
-            return found
+    def _built(self, spec: Spec) -> Spec | None:
+        return spec if self._is_meant(spec) else None
 
-        return loaded
+    def _counting(self, found: Object) -> Add:
+        assert found.spec.profile is not None
+        counted = self._gathered.note(found.spec.name, found.spec.profile)
 
-    def _twin(self, spec: Spec) -> Spec | None:
-        if spec.is_instrumented or not self._is_meant(spec):
-            return None
-        key = (spec.sha256, *spec.command)
-        if key not in self._twins:
-            self._twins[key] = None
-            try:
-                self._twins[key] = coverage.twin(spec, mcdc=self._has_mcdc)
-            except Error as e:
-                self._plain(spec, str(e))
-        twin = self._twins[key]
-        # Values of fakes are each build's own.
-        return twin and replace(twin, define=spec.define, mocks=spec.mocks, plain=spec)
+        def add(counters: bytes, bitmap: bytes) -> None:
+            counted.add(counters, bitmap, self._test if self._by_test else "")
+
+        return add
 
     def _plain(self, spec: Spec, reason: str) -> None:
         self._gathered.plain[_name(spec)] = re.sub(
@@ -123,50 +93,12 @@ class Coverage:
         folder = Path(source).parent
         return is_below(source, self._below) or any(is_below(p, [folder]) for p in self._below)
 
-    def _watch(self, found: Object) -> None:
-        """Count what an object does, until it is closed and when it is loaded again."""
-        owner = weakref.ref(found)
-        watched: _Watched | None = self._begin(found)
-
-        def told(is_there: bool) -> None:
-            nonlocal watched
-            again = owner()
-            if not is_there and watched is not None:
-                self._take(watched)
-                self._watched.remove(watched)
-                watched = None  # it holds the map
-            elif is_there and again is not None:
-                watched = self._begin(again)
-
-        found.counters.watchers.append(told)
-
-    def _begin(self, found: Object) -> _Watched:
-        profile = found.spec.profile
-        assert profile is not None
-        counters = Counters(found)
-        counted = self._gathered.note(found.spec.name, profile)
-        self._watched.append(_Watched(counters, counted, bytes(counters.size)))
-        return self._watched[-1]
-
-    def _take(self, watched: _Watched) -> None:
-        """Take what was counted since the last time."""
-        now = watched.counters.take()
-        if now != watched.before:
-            test = self._test if self._by_test else ""
-            bitmap = watched.counters.take_bitmap()
-            watched.counted.add(minus(now, watched.before), bitmap, test)
-            watched.before = now
-
-    def _collect(self) -> None:
-        for each in self._watched:
-            self._take(each)
-
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Collect after each test: what it counted is its own."""
         self._test = item.nodeid
         result = yield
-        self._collect()
+        self._watch.collect()
         self._test = ""
         return result
 
@@ -182,7 +114,7 @@ class Coverage:
         return result
 
     def _finish(self, session: pytest.Session) -> None:
-        self._collect()
+        self._watch.collect()
         if self.is_worker or session.config.option.collectonly:
             return
         try:
@@ -254,7 +186,7 @@ class Coverage:
 
     def pytest_unconfigure(self) -> None:
         """Let objects be loaded as they are again."""
-        Spec.load = self._load  # type: ignore[method-assign]
+        self._watch.end()
 
 
 def _sources(path: Path) -> bool:
