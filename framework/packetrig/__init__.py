@@ -3,11 +3,12 @@
 The house, from the top; an import only points down:
 
     5 faces    _packetrig_plugin + testing (pytest) | cli
-    4 gate     may this object be deployed?
-    3 work     live (netns, veth, attach)
-    2 core     spec objects maps run state models checks belt replay differential verifier
+    4 deploy   on a real interface, with a way back
+      gate     may this object be deployed?
+    3 work     bench | fuzz (campaigns) | live (netns, veth, attach)
+    2 core     spec objects maps run state models checks belt replay coverage differential ...
     1 leaves   _bpf (cffi, libbpf) | packets (scapy, hypothesis) | toolchain (clang, llvm)
-    0 words    errors verdicts
+    0 words    errors verdicts files
 
 Every public name is here once, and loaded when it is first used (PEP 562).
 """
