@@ -165,8 +165,9 @@ def test_a_backend_is_quoted_what_it_has_sent(balancer, egress, data, version):
     run = balancer.run(error)
 
     at = FLOWS.read(error).transport + 8
+    whole = (len(run.data) - at) & ~1  # half a checksum cannot be put right
     assert run.verdict is XDP.TX
-    assert run.data[at:] == own[14:][: len(run.data) - at]
+    assert run.data[at : at + whole] == own[14:][:whole]
 
 
 @given(packet=answering.packets())
