@@ -12,7 +12,7 @@ import pytest
 
 import packetrig
 from packetrig import Spec
-from packetrig.live import Namespace, namespace
+from packetrig.live import Namespace, hooks, namespace
 from packetrig.live.rtnl import netlink
 
 from .rig import Ended, Rig
@@ -228,6 +228,55 @@ def test_a_namespace_that_was_given_the_number_of_another_gets_none_of_its_progr
     assert "right: its network namespace is gone, this one only has its number; `pack" in again.err
     assert "went with it, forgotten" in recovered.out
     assert standing() == []
+
+
+def test_a_name_of_no_interface_leaves_nothing_on_the_disk(machine: Rig, path: Path) -> None:
+    codes = [machine(*force(path, name)).code for name in ("rihgt", "../../../right")]
+    codes.append(machine("detach", "--iface", "../../../right", "--mode", "native").code)
+
+    assert codes == [2, 2, 2]
+    assert list(machine.state.parent.rglob("*lock*")) == []
+
+
+def test_a_state_folder_that_is_a_file_is_named(machine: Rig, tmp_path: Path) -> None:
+    machine.state, kept = tmp_path / "file", machine.state
+    machine.state.touch()
+    ended = machine("status")
+    machine.state = kept
+
+    assert (ended.code, ended.err) == (
+        2,
+        f"packetrig: {tmp_path}/file/attached: cannot be read: not a directory\n",
+    )
+
+
+def test_a_counter_with_a_field_that_is_not_there_is_named(attach: Attach, filtering: None) -> None:
+    ended = attach("new_xdp", "--for", "1s", "--counter", "dropped[0].packets<=100")
+
+    assert ended.code == 2
+    assert "--counter dropped[0].packets<=100: what is there has no field 'packets'" in ended.err
+
+
+def test_an_interface_that_is_renamed_while_watched_gets_its_old_program_back(
+    machine: Rig, path: Path, spare: str
+) -> None:
+    machine(*force(path, spare))
+    watched = machine.start(
+        *force(path, spare, "new_xdp"), "--for", "30s", "--every", "20ms", "--watch", "true"
+    )
+    watched.line("is attached, watched")
+    before = machine.status()[0]["generations"][1]["id"]
+    rename(machine, spare, "renamed")
+    ended = watched.end()
+    with machine.wire.right.namespace.inside():
+        stands = list(hooks.interface("renamed").xdp.values())
+    (said,) = machine.status()
+    rename(machine, "renamed", spare)
+
+    assert ended.code == 2
+    assert "stands there again, as before" in ended.err
+    assert stands == [before]
+    assert said["state"] == "cannot tell"
 
 
 def test_a_journal_that_was_lost_does_not_take_the_program_along(

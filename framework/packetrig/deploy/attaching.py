@@ -85,6 +85,8 @@ def attach(request: Request) -> Generator[Event, None, None]:
         Error: It cannot be attached, or not be watched; what was there before is there.
     """
     spot = places.here(request.interface, places.hook_of(request.mode))
+    if not journals.is_known(spot):
+        hooks.interface(request.interface)  # no lock, and no folder for it, where none is
     with stopping.noted() as stop, journals.locked(spot) as lock:
         before = ready(spot)
         if before is not None and request.replaces:
@@ -322,11 +324,12 @@ def _taken_back(run: _Attaching, why: BaseException) -> None:
         found = journals.read(run.spot)
         if found is not None:
             recovery.lose(found, e)
-        raise Error(f"{e}: {said}") from why
+        raise Error(said if str(e) in said else f"{e}: {said}") from why
     except Error as e:
         raise Error(
-            f"{said}; and putting back what was there failed: {e}; `packetrig attach --recover` "
-            "tries again"
+            f"{said}; and putting back what was there could not be completed"
+            f"{'' if str(e) in said else f': {e}'}; `packetrig attach --recover` tries again, "
+            "`packetrig status` tells what stands there"
         ) from why
     if isinstance(why, watch.Unhealthy):
         raise watch.Unhealthy(f"{said}: {_again(origin)}", check=why.check) from why
@@ -354,10 +357,13 @@ def detach(interface: str, hook: str, *, all_of_them: bool = False) -> Detached:
         Error: Nothing of ours stands there, or somebody else changed it.
     """
     spot = places.here(interface, hook)
+    nothing = Error(f"{spot.name}: packetrig has attached nothing there")
+    if not journals.is_known(spot):
+        raise nothing
     with stopping.noted(), journals.locked(spot):
         journal = ready(spot)
         if journal is None:
-            raise Error(f"{spot.name}: packetrig has attached nothing there")
+            raise nothing
         goal = journal.generations[0 if all_of_them else -2]
         origin = journal.top
         work = journals.begin("detach", origin.number, goal.number, phase=CHANGING)

@@ -142,18 +142,26 @@ def pin_of(journal: Journal, number: int) -> Path:
     return journal.pins / f"generation-{number}" / "program"
 
 
-def standing(journal: Journal) -> int:
+def standing(journal: Journal, *, whatever_its_name: bool = False) -> int:
     """Tell which program stands in our place; 0 when the place is empty or gone.
 
     Raises:
         Gone: The interface is not there, or is another one of the same name.
+        Error: It was renamed, and that matters.
     """
     if journal.cookie not in (0, places.cookie()):
         raise hooks.Gone(
             f"{journal.interface}: its network namespace is gone, this one only has its number"
         )
-    _check_name(journal)
-    interface = hooks.interface(journal.interface)
+    now = _renamed(journal)
+    if now and not whatever_its_name:
+        raise _other_name(journal, now)
+    try:
+        interface = hooks.interface(now or journal.interface)
+    except hooks.Gone:
+        if _renamed(journal) == now:
+            raise
+        return standing(journal, whatever_its_name=whatever_its_name)  # it was renamed just now
     if interface.index != journal.index:
         raise hooks.Gone(
             f"{journal.interface}: is another interface of that name by now (index "
@@ -168,16 +176,19 @@ def standing(journal: Journal) -> int:
     return _of_link(journal)
 
 
-def _check_name(journal: Journal) -> None:
+def _renamed(journal: Journal) -> str:
     try:
         now = socket.if_indextoname(journal.index)
     except OSError:
-        return
-    if now != journal.interface and not _exists(journal.interface):
-        raise Error(
-            f"{journal.spot.name}: the interface is named {now} by now: name it "
-            f"{journal.interface} again, detach, and attach under the new name"
-        )
+        return ""
+    return now if now != journal.interface and not _exists(journal.interface) else ""
+
+
+def _other_name(journal: Journal, now: str) -> Error:
+    return Error(
+        f"{journal.spot.name}: the interface is named {now} by now: name it "
+        f"{journal.interface} again, detach, and attach under the new name"
+    )
 
 
 def _exists(name: str) -> bool:
@@ -208,7 +219,8 @@ def put(journal: Journal, origin: Generation, goal: Generation, *, doing: str) -
         Foreign: Neither of the two stands there.
         Gone: The interface is not there.
     """
-    there = standing(journal)
+    # Neither is a program of ours on an interface that was renamed left without its way back.
+    there = standing(journal, whatever_its_name=True)
     if there == goal.id:
         if goal.what == NOTHING:
             _clear(journal)
@@ -225,6 +237,7 @@ def put(journal: Journal, origin: Generation, goal: Generation, *, doing: str) -
         return journal
     with _open(journal, goal) as fd:
         if not there:
+            standing(journal)  # an empty place under another name may be anybody's
             return _create(journal, fd, goal.program, doing)
         with _open(journal, origin) as expected:
             _replace(journal, fd, expected, goal.program, doing)

@@ -150,6 +150,14 @@ def path_of(spot: Spot) -> Path:
     return spot.folder / "journal.json"
 
 
+def is_known(spot: Spot) -> bool:
+    """Tell whether there may be a journal of a spot; who may not look is told so by the lock."""
+    try:
+        return path_of(spot).exists()
+    except OSError:
+        return True
+
+
 def read(spot: Spot) -> Journal | None:
     """Read the journal of a spot; None when there is none.
 
@@ -281,6 +289,8 @@ def all_files() -> list[Path]:
         return []
     except PermissionError as e:
         raise PermissionDenied(f"{folder}: not permitted; run it as root") from e
+    except OSError as e:
+        raise Error(f"{folder}: cannot be read: {(e.strerror or str(e)).lower()}") from e
 
 
 @contextmanager

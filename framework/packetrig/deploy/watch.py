@@ -95,8 +95,10 @@ class Limit:
     def _number(self, value: Any) -> int:
         if isinstance(value, tuple):
             return sum(self._number(each) for each in value)
-        if self.field and isinstance(value, Mapping):
-            value = value.get(self.field)
+        if self.field:
+            if not isinstance(value, Mapping) or self.field not in value:
+                raise Error(f"--counter {self.text}: what is there has no field '{self.field}'")
+            value = value[self.field]
         if not isinstance(value, int):
             raise Error(f"--counter {self.text}: is no number but {type(value).__name__}")
         return value
