@@ -127,7 +127,7 @@ class Program:
 
     def _info(self) -> Any:
         info = ffi.new("struct pr_prog_info *")
-        error = -lib.pr_prog_info(self.fd, info)
+        error = -lib.pr_prog_info(self.owner.loaded.program_fds[self.name], info)
         if error:
             raise Error(f"{self.name}: asking the kernel about it: {strerror(error)}")
         return info
