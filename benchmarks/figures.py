@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,11 +74,15 @@ def pair_by_pair(
     return seen
 
 
-def command_ms(command: Sequence[str], *, cwd: Path = HERE) -> float:
+def command_ms(
+    command: Sequence[str], *, cwd: Path = HERE, environment: Mapping[str, str] | None = None
+) -> float:
     """Run a command, quietly; a failing one is an error with what it printed."""
 
     def work() -> None:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -48,10 +49,14 @@ def figures() -> Iterator[Figure]:
         pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
 
         (folder / "test_one.py").write_text("def test_nothing():\n    pass\n")
+        # Alone: what other plugins of this machine take varies by more than what is looked for.
+        alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         pairs = pair_by_pair(
-            lambda: command_ms([*pytest, "-p", "no:packetrig", "test_one.py"], cwd=folder),
-            lambda: command_ms([*pytest, "test_one.py"], cwd=folder),
-            pairs=25,
+            lambda: command_ms([*pytest, "test_one.py"], cwd=folder, environment=alone),
+            lambda: command_ms(
+                [*pytest, "-p", "packetrig", "test_one.py"], cwd=folder, environment=alone
+            ),
+            pairs=50,
         )
         costs = tuple(with_it - without for without, with_it in pairs)
         yield Figure("the plugin in an empty pytest run", " ms", 30, costs)

@@ -176,10 +176,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     if "packetrig" not in sys.modules:
         return (yield)
     try:
-        from packetrig.testing import golden
+        from packetrig.testing import current
     except Exception:  # what cannot be imported is the test's to hear of, if it uses it
         return (yield)
-    with golden.running(item):
+    with current.running(item):
         return (yield)
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from ..errors import Error, InputRefused, NoSuchName, NotFound
 from ..packets import explain as words
 from ..packets import toml, written
 from ..run import Run
+from . import current
 
 FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -43,8 +42,6 @@ class Session:
 
 
 _SESSION = pytest.StashKey[Session]()
-# The test that runs: what `golden("name")` belongs to.
-_current: ContextVar[pytest.Item | None] = ContextVar("packetrig_golden", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +152,7 @@ def golden(name: str) -> Golden:
     Raises:
         Error: No test is running, or the name is no file's name.
     """
-    item = _current.get()
+    item = current.item()
     if item is None:
         raise Error("golden(): no test is running; it belongs to the test that calls it")
     if not _NAME.fullmatch(str(name)):
@@ -170,16 +167,6 @@ def folder_of(item: pytest.Item) -> Path:
         return path.parent / "golden" / path.name
     parts = path.relative_to(root).parts
     return root.joinpath("fixtures", "golden", *(parts[1:] if parts[0] == "tests" else parts))
-
-
-@contextmanager
-def running(item: pytest.Item) -> Iterator[None]:
-    """Say which test runs, for the length of a with block."""
-    token = _current.set(item)
-    try:
-        yield
-    finally:
-        _current.reset(token)
 
 
 def session(config: pytest.Config) -> Session:
