@@ -5,6 +5,7 @@ tables.py       table()
 engines.py      engines(): the same test by the test run, by live frames, on a wire
 stateful.py     stateful(): packets, and a control plane that changes the maps in between
 golden.py       golden(): a run held to a readable file
+current.py      which test runs
 renewal.py      every live object as new before each test and each Hypothesis example
 covering.py     coverage: --bpf-cov, and coverage_files.py for its reports
 skips.py        what this kernel cannot do is a skip that says why, or a failure: --bpf-require
