@@ -353,6 +353,12 @@ def draw(strategy):
         (net.sequences(payload=st.nothing()), "payload=nothing(): there is nothing to draw"),
         (net.fragment_sets(size=12), "size=12: it takes a multiple of 8"),
         (net.fragment_sets(faults="flood"), "faults='flood': there are overlap, inside"),
+        (net.tcp_packets(options=[("MSS", 70000)]), "options=[('MSS', 70000)]: MSS takes an int"),
+        (net.tcp_packets(options=[("MSS", "x")]), "options=[('MSS', 'x')]: MSS takes an int from"),
+        (net.udp_packets(extensions=[(300, bytes(7))]), "extensions=[(300, b'"),
+        (net.arp_packets(sender="::1"), "sender='::1': "),
+        (net.vlan_stacks(max_size="3"), "max_size='3': it takes an int"),
+        (net.tcp_options(max_size=[]), "max_size=[]: it takes an int"),
     ],
 )
 def test_an_impossible_argument_is_named_when_it_is_drawn(strategy, message):

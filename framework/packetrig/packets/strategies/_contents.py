@@ -131,11 +131,18 @@ def _several(
     each: SearchStrategy[T], min_size: int, max_size: int
 ) -> SearchStrategy[tuple[T, ...]]:
     def strategy() -> SearchStrategy[tuple[T, ...]]:
+        _check_size("min_size", min_size)
+        _check_size("max_size", max_size)
         if not 0 <= min_size <= max_size:
             raise InvalidArgument(f"min_size={min_size!r}, max_size={max_size!r}: an empty range")
         return st.lists(each, min_size=min_size, max_size=max_size).map(tuple)
 
     return st.deferred(strategy)
+
+
+def _check_size(name: str, size: object) -> None:
+    if not isinstance(size, int):
+        raise InvalidArgument(f"{name}={size!r}: it takes an int")
 
 
 def _options(
@@ -150,6 +157,7 @@ def _options(
         return joined + last if len(joined) + len(last) <= max_size else joined
 
     def strategy() -> SearchStrategy[bytes]:
+        _check_size("max_size", max_size)
         if not 0 <= max_size <= LONGEST_OPTIONS:
             raise InvalidArgument(
                 f"max_size={max_size!r}: options have 0 to {LONGEST_OPTIONS} bytes"

@@ -65,6 +65,10 @@ def _address(value: Any) -> bytes:
     return ipaddress.ip_address(value).packed
 
 
+def _address_of_ipv4(value: Any) -> bytes:
+    return ipaddress.IPv4Address(value).packed
+
+
 def _mac(value: Any) -> bytes:
     packed = value if isinstance(value, bytes) else bytes.fromhex(str(value).replace(":", ""))
     if len(packed) != 6:
@@ -117,10 +121,15 @@ def _tcp_option(option: Any) -> bytes:
     sizes = _TCP_SIZES.get(name, (4,) * len(numbers))
     if len(sizes) != len(numbers):
         raise ValueError(f"{name} has {len(sizes)} values")
-    data = b"".join(
-        number.to_bytes(size, "big") for size, number in zip(sizes, numbers, strict=True)
-    )
+    data = b"".join(_word(name, number, size) for size, number in zip(sizes, numbers, strict=True))
     return bytes((kind, 2 + len(data))) + data
+
+
+def _word(name: str, number: Any, size: int) -> bytes:
+    most = (1 << 8 * size) - 1
+    if not isinstance(number, int) or not 0 <= number <= most:
+        raise ValueError(f"{name} takes an int from 0 to {most}, not {number!r}")
+    return number.to_bytes(size, "big")
 
 
 def _ip_options(value: Any) -> bytes:
@@ -137,7 +146,7 @@ def _extension(each: Any) -> tuple[int, bytes]:
         return _CHAIN[each]
     if isinstance(each, int) and each in _BY_NUMBER:
         return each, _BY_NUMBER[each]
-    is_pair = isinstance(each, tuple) and len(each) == 2 and isinstance(each[0], int)
+    is_pair = isinstance(each, tuple) and len(each) == 2 and each[0] in range(256)
     if not is_pair or not isinstance(each[1], bytes) or len(each[1]) % 8 != 7:
         raise ValueError(
             f"it takes {', '.join(map(repr, _CHAIN))}, or pairs of a protocol number and the header"
@@ -234,8 +243,8 @@ _CONVERTERS: dict[str, Callable[[Any], object]] = {
     "variant": _between(0, 3),
     "source": _address,
     "destination": _address,
-    "sender": _address,
-    "target": _address,
+    "sender": _address_of_ipv4,
+    "target": _address_of_ipv4,
     "source_mac": _mac,
     "destination_mac": _mac,
     "sender_mac": _mac,
