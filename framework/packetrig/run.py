@@ -136,6 +136,8 @@ def repeated(program: Program, frame: bytes, *, checksum_complete: bool = False)
         words += ["--kind", owner.kind]
     for name, value in spec.define.items():
         words += ["--define", name if value is None else f"{name}={value}"]
+    for folder in spec.include:
+        words += ["--include", str(folder)]
     for name, value in owner.values.items():
         words += ["--set", f"{name}={value}"]
     if checksum_complete:

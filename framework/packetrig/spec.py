@@ -101,6 +101,7 @@ class Spec:
     define: Mapping[str, object] = field(
         default_factory=lambda: MappingProxyType({}), repr=False, compare=False
     )
+    include: tuple[str | Path, ...] = field(default=(), repr=False, compare=False)
     mocks: Mapping[str, fakes.Mock] = field(
         default_factory=lambda: MappingProxyType({}), repr=False, compare=False
     )
@@ -309,6 +310,7 @@ def _built(
         warnings=built.warnings,
         command=tuple(built.command),
         define=MappingProxyType(dict(define)),
+        include=include,
         mocks=mocks or MappingProxyType({}),
     )
 

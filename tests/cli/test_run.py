@@ -168,6 +168,22 @@ def test_a_macro_makes_another_program(packetrig: Command) -> None:
     assert ended.out.endswith("\n1 packet: 1 TX\n")
 
 
+@pytest.mark.parametrize("words", [("run",), ("bench", "--rounds", 3)])
+def test_headers_are_found_in_a_folder_of_their_own(
+    packetrig: Command, place: Path, words: tuple[object, ...]
+) -> None:
+    (place / "headers").mkdir()
+    (place / "headers" / "verdict.h").write_text("#define VERDICT 3 /* XDP_TX */\n")
+    mix = place / MIX
+    (place / "own.bpf.c").write_text(f'#include "verdict.h"\n{mix.read_text()}')
+    frame = ("--frame", GOOD.hex())
+
+    assert packetrig(*words, "own.bpf.c", *frame).code == 2
+    ended = packetrig(*words, "own.bpf.c", "--include", "headers", *frame)
+
+    assert (ended.code, "TX" in ended.out) == (0, True), ended
+
+
 def test_one_of_several_programs_is_chosen_and_what_tc_leaves_is_shown(packetrig: Command) -> None:
     words = ("run", "progs/two.bpf.c", "--frame", GOOD.hex())
 

@@ -362,11 +362,13 @@ def test_changes_name_the_fields(rig: Object) -> None:
 
 
 def test_the_command_that_repeats_a_run_builds_and_loads_it_the_same_way() -> None:
-    spec = packetrig.build(SOURCES / "edit.bpf.c", define={"LEVEL": 3, "QUIET": None})
+    spec = packetrig.build(
+        SOURCES / "edit.bpf.c", define={"LEVEL": 3, "QUIET": None}, include=(SOURCES,)
+    )
     with spec.load(program="any_verdict", kind="xdp", verdict=2) as rig:
         run = rig.run(bytes(14))
 
     assert run.repeat == (
         f"packetrig run {SOURCES / 'edit.bpf.c'} --program any_verdict --kind xdp "
-        f"--define LEVEL=3 --define QUIET --set verdict=2 --frame {'00' * 14}"
+        f"--define LEVEL=3 --define QUIET --include {SOURCES} --set verdict=2 --frame {'00' * 14}"
     )

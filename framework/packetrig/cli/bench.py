@@ -34,7 +34,8 @@ from .main import Exit
 @click.option("--against", metavar="OTHER", help="Measure another program in turn, and the ratio.")
 @click.option("--setup", metavar="FILE", help="TOML: what maps and globals hold at the beginning.")
 @click.option("--set", "settings", metavar="GLOBAL=VALUE", multiple=True, help="Set a global.")
-@click.option("--define", metavar="NAME=VALUE", multiple=True, help="Define a macro for clang.")
+@click.option("--define", metavar="NAME[=VALUE]", multiple=True, help="Define a macro for clang.")
+@click.option("--include", metavar="DIR", multiple=True, help="A further folder for #include.")
 @click.option(
     "--rounds",
     metavar="N",
@@ -54,6 +55,7 @@ def command(
     setup: str | None,
     settings: tuple[str, ...],
     define: tuple[str, ...],
+    include: tuple[str, ...],
     rounds: int,
     as_json: bool,
 ) -> int:
@@ -71,7 +73,7 @@ def command(
     with ExitStack() as stack:
         loaded = [
             stack.enter_context(each)
-            for each in _load((source, against), state, define, program, kind, values)
+            for each in _load((source, against), state, define, include, program, kind, values)
         ]
         put = partial(_put, state)
         subjects = [bench.Subject(each, frames, put=put) for each in loaded]
@@ -106,6 +108,7 @@ def _load(
     sources: Sequence[str | None],
     state: Setup,
     define: tuple[str, ...],
+    include: tuple[str, ...],
     program: str | None,
     kind: str | None,
     values: dict[str, Any],
@@ -113,8 +116,8 @@ def _load(
     found: list[Object] = []
     try:
         for source in filter(None, sources):
-            macros = () if source.endswith(".o") and found else define
-            spec = inputs.spec_of(source, macros)
+            is_built = source.endswith(".o") and bool(found)
+            spec = inputs.spec_of(source, () if is_built else define, () if is_built else include)
             wanted = program
             if found and found[0].program.name in spec.programs:
                 wanted = found[0].program.name

@@ -43,9 +43,9 @@ def merge(into: str, sources: tuple[str, ...]) -> int:
 @click.argument("source", metavar="SOURCE")
 @click.argument("folder", metavar="DIR")
 @click.option("--setup", metavar="FILE", help="Maps and globals before each frame, as TOML.")
-@click.option("--program", metavar="NAME", help="One of several programs.")
+@click.option("--program", metavar="NAME", help="Which program, where there are several.")
 @click.option("--kind", metavar="KIND", help="What a section without a known name holds: xdp, tc.")
-@click.option("--define", metavar="NAME[=VALUE]", multiple=True, help="A macro for clang.")
+@click.option("--define", metavar="NAME[=VALUE]", multiple=True, help="Define a macro for clang.")
 @click.option("--include", metavar="DIR", multiple=True, help="A further folder for #include.")
 def minimise(source: str, folder: str, **options: Any) -> int:
     """Leave in a corpus the fewest and smallest frames that reach all that it reaches.

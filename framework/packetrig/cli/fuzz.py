@@ -77,9 +77,7 @@ class _Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
     help="Where findings are written.",
 )
 @click.option("--setup", metavar="FILE", help="Maps and globals before each story, as TOML.")
-@click.option(
-    "--set", "assignments", metavar="NAME=VALUE", multiple=True, help="A global before loading."
-)
+@click.option("--set", "assignments", metavar="GLOBAL=VALUE", multiple=True, help="Set a global.")
 @click.option(
     "--check",
     "checks",
@@ -90,9 +88,9 @@ class _Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
 @click.option("--without", metavar="CHECK", multiple=True, help="Leave a built-in check out.")
 @click.option("--model", metavar="FILE.py[:NAME]", help="A reference model that must agree.")
 @click.option("--against", metavar="OBJECT", help="Another program that must do the same.")
-@click.option("--program", metavar="NAME", help="One of several programs.")
+@click.option("--program", metavar="NAME", help="Which program, where there are several.")
 @click.option("--kind", metavar="KIND", help="What a section without a known name holds: xdp, tc.")
-@click.option("--define", metavar="NAME[=VALUE]", multiple=True, help="A macro for clang.")
+@click.option("--define", metavar="NAME[=VALUE]", multiple=True, help="Define a macro for clang.")
 @click.option("--include", metavar="DIR", multiple=True, help="A further folder for #include.")
 @click.option(
     "--seeds",

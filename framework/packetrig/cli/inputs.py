@@ -41,11 +41,12 @@ def _number(text: str) -> str | int:
         return text
 
 
-def spec_of(source: str, define: Sequence[str] = ()) -> Spec:
-    """Build a source, or read an object; macros are for sources only."""
-    if define and source.endswith(".o"):
-        raise Error(f"{source}: is compiled already: --define needs the C file")
-    return build(source, define=definitions(define))
+def spec_of(source: str, define: Sequence[str] = (), include: tuple[str, ...] = ()) -> Spec:
+    """Build a source, or read an object; macros and folders of headers are for sources only."""
+    if source.endswith(".o"):
+        for option in [*(["--define"] if define else []), *(["--include"] if include else [])]:
+            raise Error(f"{source}: is compiled already: {option} needs the C file")
+    return build(source, define=definitions(define), include=include)
 
 
 def load(

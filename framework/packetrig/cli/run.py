@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,6 @@ import click
 
 from .. import files, packets
 from ..errors import Error
-from ..objects import Object
 from ..packets import pcap
 from ..packets.pcap import Record
 from ..program import Program
@@ -101,7 +102,8 @@ def _rewritten(record: Record, run: Run) -> Record:
 )
 @click.option("--setup", metavar="FILE", help="TOML: what maps and globals hold at the beginning.")
 @click.option("--set", "settings", metavar="GLOBAL=VALUE", multiple=True, help="Set a global.")
-@click.option("--define", metavar="NAME=VALUE", multiple=True, help="Define a macro for clang.")
+@click.option("--define", metavar="NAME[=VALUE]", multiple=True, help="Define a macro for clang.")
+@click.option("--include", metavar="DIR", multiple=True, help="A further folder for #include.")
 @click.option(
     "--checksum-complete",
     is_flag=True,
@@ -126,6 +128,7 @@ def command(
     setup: str | None,
     settings: tuple[str, ...],
     define: tuple[str, ...],
+    include: tuple[str, ...],
     checksum_complete: bool,
     renew: bool,
     limit: int | None,
@@ -144,49 +147,31 @@ def command(
         files.check(out)
     state = Setup.read(setup) if setup else Setup()
     values = inputs.values(settings)
-    with inputs.load(
-        inputs.spec_of(source, define), state, program=program, kind=kind, values=values
-    ) as loaded:
-        other = _load_other(against, loaded, state, define, kind, values) if against else None
-        try:
-            events = replay(
-                loaded.program,
-                given,
-                against=other.program if other else None,
-                renew=renew,
-                setup=state,
-                checksum_complete=checksum_complete,
-            )
-            tally = _Tally(keeps=out is not None)
-            show = _show_json if as_json else _show_table
-            show(loaded.program, tally, events, other.program if other else None, limit)
-        finally:
-            if other:
-                other.close()
+    build = partial(inputs.spec_of, define=define, include=include)
+    load = partial(inputs.load, setup=state, kind=kind, values=values)
+    with ExitStack() as stack:
+        loaded = stack.enter_context(load(build(source), program=program))
+        other = None
+        if against:
+            spec = inputs.spec_of(against) if against.endswith(".o") else build(against)
+            same = loaded.program.name if loaded.program.name in spec.programs else None
+            other = stack.enter_context(load(spec, program=same)).program
+        events = replay(
+            loaded.program,
+            given,
+            against=other,
+            renew=renew,
+            setup=state,
+            checksum_complete=checksum_complete,
+        )
+        tally = _Tally(keeps=out is not None)
+        show = _show_json if as_json else _show_table
+        show(loaded.program, tally, events, other, limit)
     if not tally.tested:
         raise Error(f"{loaded.program.name}: no packet was tested, {tally.refused} refused")
     if out:
         pcap.write(Path(out), tally.passed)
     return Exit.REFUSED if tally.differing or tally.failed else Exit.HELD
-
-
-def _load_other(
-    against: str,
-    loaded: Object,
-    state: Setup,
-    define: tuple[str, ...],
-    kind: str | None,
-    values: dict[str, Any],
-) -> Object:
-    spec = inputs.spec_of(against, () if against.endswith(".o") else define)
-    name = loaded.program.name
-    return inputs.load(
-        spec,
-        state,
-        program=name if name in spec.programs else None,
-        kind=kind,
-        values=values,
-    )
 
 
 def _show_table(

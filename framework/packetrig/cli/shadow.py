@@ -24,7 +24,15 @@ _MOST_NAMES = 4
 @click.command("shadow")
 @click.argument("path", metavar="OBJECT")
 @click.option("--iface", metavar="NAME", required=True, help="The interface to listen on.")
-@click.option("--for", "seconds", metavar="TIME", callback=seconds_of, default="60s")
+@click.option(
+    "--for",
+    "seconds",
+    metavar="TIME",
+    callback=seconds_of,
+    default="60s",
+    show_default=True,
+    help="Listen so long.",
+)
 @click.option(
     "--mode",
     type=click.Choice(deploy.MODES),
@@ -44,8 +52,22 @@ _MOST_NAMES = 4
 @click.option("--setup", metavar="FILE", help="TOML: what maps and globals hold at the beginning.")
 @click.option("--set", "settings", metavar="GLOBAL=VALUE", multiple=True, help="Set a global.")
 @click.option("--out", metavar="FILE", help="Write the frames that differ, as a pcap.")
-@click.option("--frames", metavar="N", type=click.IntRange(1), default=200_000, show_default=True)
-@click.option("--limit", metavar="N", type=click.IntRange(0), default=20, show_default=True)
+@click.option(
+    "--frames",
+    metavar="N",
+    type=click.IntRange(1),
+    default=200_000,
+    show_default=True,
+    help="Stop listening after so many frames.",
+)
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="Show N frames that differ at most; all are counted, and written to --out.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     path: str,

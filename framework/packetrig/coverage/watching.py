@@ -96,7 +96,9 @@ class Watch:
                 self._refused(spec, str(e))
         made = self._twins[key]
         # Values of fakes are each build's own.
-        return made and replace(made, define=spec.define, mocks=spec.mocks, plain=spec)
+        return made and replace(
+            made, define=spec.define, include=spec.include, mocks=spec.mocks, plain=spec
+        )
 
     def _watch(self, found: Object) -> None:
         """Count what an object does, until it is closed and when it is loaded again."""

@@ -14,7 +14,7 @@ from .finding import Finding, Made
 
 _FOLDER = Path("fixtures", "crashes")
 # What packetrig.fixture() takes beside globals.
-_TAKEN = {"source", "program", "kind", "define", "include", "mocks", "netns"}
+_TAKEN = {"source", "program", "kind", "define", "include", "mocks", "netns", "max_entries"}
 
 
 def replay(finding: Finding, folder: str | os.PathLike[str] = _FOLDER) -> str:

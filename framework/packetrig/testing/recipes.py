@@ -36,6 +36,7 @@ def fixture(
     include: tuple[str | Path, ...] = (),
     mocks: Mapping[str, Any] | None = None,
     netns: Any = None,
+    max_entries: Mapping[str, int] | None = None,
     **globals: Any,  # noqa: A002  # what users call them
 ) -> Any:
     """Make a pytest fixture of a program: compiled, loaded, and as new in every test.
@@ -60,6 +61,7 @@ def fixture(
         mocks: Helpers that the test answers for, in a test build of the program:
             `{"bpf_ktime_get_ns": packetrig.mocks.Value(0)}` (see packetrig.mocks).
         netns: Run in this network namespace (see Spec.load).
+        max_entries: How many entries a map has, where it is left to who loads it.
         **globals: Values of `const volatile` (or other global) variables, before loading.
 
     The test that uses it is skipped when this kernel lacks something or forbids it, and has an
@@ -71,18 +73,15 @@ def fixture(
 
     def recipe(request: pytest.FixtureRequest) -> Iterator[Object]:
         __tracebackhide__ = True
-        if not hasattr(request, "config"):  # it is the instance of a class
-            raise Error(
-                f"packetrig.fixture({str(source)!r}) stands in a class: put it at the top of the "
-                "module; methods take it by name as functions do"
-            )
-        config = request.config
+        config = _config(request, source)
         root = config.rootpath
         try:
             path = _find(source, root, folder)
             found = _build(path, root, folder, define, include, mocks)
             _warn(found, config)
-            loaded = found.load(program=program, kind=kind, netns=netns, **globals)
+            loaded = found.load(
+                program=program, kind=kind, netns=netns, max_entries=max_entries, **globals
+            )
         except (Error, ClangWarning) as e:
             if outcome := skips.outcome(e, config, place):
                 raise outcome from e
@@ -101,6 +100,15 @@ def fixture(
 
     recipe.__doc__ = f"The object of {source}, as new in each test."
     return pytest.fixture(scope="session")(recipe)
+
+
+def _config(request: pytest.FixtureRequest, source: str | Path) -> pytest.Config:
+    if not hasattr(request, "config"):  # it is the instance of a class
+        raise Error(
+            f"packetrig.fixture({str(source)!r}) stands in a class: put it at the top of the "
+            "module; methods take it by name as functions do"
+        )
+    return request.config
 
 
 def _build(
