@@ -1,7 +1,21 @@
 """The only place that knows bpf(2) and libbpf.
 
-`kernel.c` is compiled by cffi (`build.py`) into `_kernel`; `btf.py`, `codec.py` and `elf.py` are
-pure Python and need no kernel.
+The C is compiled by cffi (build.py) into `_kernel`:
+
+kernel.c       one test run, many of them, live frames, calls for maps
+link.c         links and pins
+fuzz.c         the loop of a campaign: fuzz_mutate.c makes frames, fuzz_frames.c knows headers
+
+and Python stands before it. What reads files needs no kernel:
+
+libbpf.py      an object in libbpf's hands
+kinds.py       kinds of programs and maps, by name and number
+contexts.py    what may be set in a context, and its bytes
+probes.py      what this kernel can do: yes, no, or cannot tell
+elf.py         sections and symbols of an object file
+btf.py         its types; codec.py makes values of their bytes (scalars.py, structs.py), layout.py
+               is what codecs are made of, values.py what values look like
+profile.py     an object that clang instrumented, made loadable; covmap.py: what its counters count
 """
 
 from __future__ import annotations

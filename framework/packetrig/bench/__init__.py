@@ -3,6 +3,8 @@
 frames.py   the packets that it is measured on
 measure.py  one sample of a program
 speed.py    many of them, in turn with those of another
+
+empty.bpf.c does nothing: what it costs is taken off where a packet is run once.
 """
 
 from __future__ import annotations

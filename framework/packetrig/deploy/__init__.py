@@ -10,6 +10,19 @@ was begun, so that a process that is killed leaves nothing that cannot be finish
 - `status()` tells what is attached where, and what is unfinished;
 - `recover_all()` finishes or undoes it;
 - `sample()` and `compare()` tell what a new program would have done with live traffic.
+
+attaching.py   attach and detach, step by step
+permit.py      why it may be attached: a reason, or what the gate wrote (evidence.py)
+preflight.py   what is looked at before anything is changed
+places.py      where a program can stand, and where files and pins about it are
+journal.py     what stands there, what stood there before, what is being done
+carry.py       one program in the place of another: kernel.py by links and pins
+reuse.py       with the maps of the one before
+watch.py       is it well? stopping.py: signals that end the watch
+guardian.py    a second process that puts back what was there
+recovery.py    what was begun, undone or completed; recovering.py: for all spots of the machine
+status.py      what is attached where
+shadow.py      live traffic, told to a program that is not attached
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ covered.py     the rule `coverage`; counter.py is its plugin inside pytest
 fuzzed.py      the rule `fuzz`
 speed.py       the rule `speed`
 waivers.py     what is let through for a while all the same
+outcome.py     of a rule an outcome, of an object a decision
 judge.py       all rules on all objects, as events
 evidence.py    what was measured, as JSON: written, read again, held to a signature
 verify.py      evidence held to an object again

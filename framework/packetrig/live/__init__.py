@@ -15,6 +15,18 @@ or `tc`, nothing is named on the machine, nothing sleeps:
   `group.command(words)` to run something in it;
 - `deliver(object)` gives a program every malformed frame, those over a wire that its test run
   refuses, and says which it could not.
+
+wire.py        a wire; end.py is one end of it, cable.py makes it, trip.py is what became of a frame
+namespace.py   network namespaces; rtnl.py speaks to the kernel inside of one
+attach.py      a program on an interface for a while: hooks.py asks and sets, parking.py saves time
+taps.py        packet sockets
+ethtool.py     offloads off, drivers' counters; offloads.py and features.py ask real interfaces
+traffic.py     two stacks that talk to each other
+engines.py     one program, three engines; parity.py names the known differences
+smoke.py       a program held to its own test run
+deliver.py     every malformed frame
+cgroup.py      cgroups of one's own
+leaving.py     what a closed wire leaves to do; leftovers.py: what a test left
 """
 
 from __future__ import annotations

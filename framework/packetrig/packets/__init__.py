@@ -3,6 +3,18 @@
 Everything inside is bytes; scapy is understood where a person hands packets over or reads them.
 Importing this package loads neither scapy (0.6 s) nor hypothesis: each submodule loads what it
 needs when it is first used.
+
+frames.py      headers, offsets and checksums of a frame, without scapy (_walk.py, _cursor.py)
+explain.py     what a frame is, and in what two differ, in words (_summary.py, _layers.py,
+               _difference.py, _expression.py)
+craft.py       frames from fields; around it http.py, dns.py, tunnels.py, fragments.py, flows.py
+malformed.py   the catalogue: _lies.py has what each header can lie about; _mangle.py breaks frames
+               at random
+told.py        frames with a word on top that says what they are
+written.py     a frame as layers and fields, and back; toml.py writes them down
+pcap.py        captures (_linktypes.py)
+strategies/    all of it for Hypothesis
+_scapy.py      the door to scapy
 """
 
 from __future__ import annotations

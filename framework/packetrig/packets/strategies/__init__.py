@@ -17,6 +17,13 @@ The arguments for what is below a protocol are the same everywhere:
 - IPv4 alone: `dont_fragment`, `ip_options`, `ihl`, `ip_checksum`;
 - IPv6 alone: `flow_label`, `extensions` (a chain of "hop by hop", "routing", "fragment",
   "authentication" and "destination", or pairs: protocol number, header without its first byte).
+
+_packets.py        one packet of each protocol; _carriers.py: those that carry others
+_contents.py       what packets carry, their options and tags
+_conversations.py  several frames that belong together
+_broken.py         whole frames, broken ones, those of a capture
+_arguments.py      arguments: a value or a strategy; _values.py checks each by its name
+_assemble.py       from one draw of bytes to a packet: _payloads.py, _tunnels.py, _mix.py
 """
 
 from __future__ import annotations
