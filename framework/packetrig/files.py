@@ -110,7 +110,7 @@ def parsed(data: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
         Error: It is not TOML.
     """
     try:
-        return tomllib.loads(data.decode())
+        return tomllib.loads(data.decode("utf-8-sig"))  # some editors put a mark in front
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise Error(f"{path}: is not TOML: {str(e)[:1].lower()}{str(e)[1:]}") from e
 

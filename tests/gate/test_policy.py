@@ -71,6 +71,7 @@ def test_the_project_s_own_policy_is_one() -> None:
     [
         ("[build]", "version", "1"),
         ("version = 2\n[build]", "version", "1"),
+        ("version = 2\n[kernels]", "version", "1"),
         ("version = true\n[build]", "version", "1"),
         ("version = '1'\n[build]", "version", "1"),
         ("version = 1", "", "build, verifier, tests, coverage, replay"),
@@ -144,6 +145,19 @@ DAY = datetime.date(2026, 7, 1)
         (f"{SPEED}max-ratio = 1.1", "[speed] baseline", "the object that max-ratio is to"),
         (f"{SPEED}max-ns-per-packet = 9\nbaseline = 'b.o'", "[speed] max-ratio", "is missing"),
         (f"{SPEED}max-ratio = 0", "[speed] max-ratio", "0 does not fit; allowed: a number above 0"),
+        (f"{SPEED}max-ratio = inf\nbaseline = 'b.o'", "[speed] max-ratio", "inf does not fit"),
+        (f"{SPEED}max-ns-per-packet = inf", "[speed] max-ns-per-packet", "a number above 0"),
+        (f"{SPEED}max-ns-per-packet = nan", "[speed] max-ns-per-packet", "a number above 0"),
+        (
+            "version = 1\n[replay]\npcap = ['p']\nsetup = '{prog}.toml'",
+            "[replay] setup",
+            "'{prog}.toml' does not fit; allowed: a path; {program} and {object} are filled in",
+        ),
+        (
+            "version = 1\n[fuzz]\nruns = 1\nsetup = '{}.toml'",
+            "[fuzz] setup",
+            "'{}.toml' does not fit",
+        ),
         (f"{SPEED}max-ns-per-packet = '9'", "[speed] max-ns-per-packet", "'9' does not fit"),
         (f"{SPEED}max-ns-per-packet = true", "[speed] max-ns-per-packet", "True does not fit"),
         (
@@ -161,6 +175,7 @@ DAY = datetime.date(2026, 7, 1)
         ("version = 1\n[fuzz]\nruns = 0", "[fuzz] runs", "0 does not fit"),
         ("version = 1\n[fuzz]\nruns = 1\nworkers = 0", "[fuzz] workers", "from 1"),
         ("version = 1\n[fuzz]\nruns = 1\nseed = -1", "[fuzz] seed", "a whole number from 0"),
+        ("version = 2\n[kernels]", "version", "2 is newer than this packetrig"),
         ("version = 1\n[kernels]\nmin = 1", "kernels", "there is no such key"),
         (f"{WAIVER}2026-06-30", "[[waiver]] expires", "the waiver of build ended on 2026-06-30"),
         (f"{WAIVER}'2027-01-31'", "[[waiver]] expires", "no waiver without an end"),
@@ -185,6 +200,7 @@ DAY = datetime.date(2026, 7, 1)
             "[[waiver]] rule",
             "'build' is waived twice",
         ),
+        (f"{WAIVER}2027-01-31".replace("known", "  "), "[[waiver]] reason", "'  ' does not fit"),
         (f"{WAIVER}2027-01-31\nuntil = 1", "[[waiver]] until", "allowed: rule, reason, expires"),
         ("version = 1\n[build]\n[waiver]\nrule = 'build'", "waiver", "tables: [[waiver]]"),
         ("version = 1\n[[waiver]]\nrule = 'x'\nreason = 'x'\nexpires = 2027-01-31", "", "no rule"),
@@ -207,6 +223,12 @@ def test_a_waiver_holds_through_its_last_day(file: Path) -> None:
     (waiver,) = gate.read(file, day=DAY).rules.waiver
 
     assert (waiver.rule, waiver.reason, waiver.expires) == ("build", "known", DAY)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_policy(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfversion = 1\n[build]\n")
+
+    assert gate.read(file).rules.on == ("build", "verifier")
 
 
 def test_the_nearest_key_is_suggested(file: Path) -> None:

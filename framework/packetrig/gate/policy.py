@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import difflib
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from .. import files
 from ..errors import Error, NotFound, PolicyError
@@ -18,7 +19,20 @@ from . import waivers
 from .outcome import RULES
 
 ModeName = Literal["native", "generic", "tc-ingress", "tc-egress", "tcx-ingress", "tcx-egress"]
-_Text = Annotated[str, Field(min_length=1)]
+_Text = Annotated[str, Field(pattern=r"\S")]
+_VERSION = 1
+_UNKNOWN_NAME = re.compile(r"\{(?!(?:program|object)\})\w*\}")
+
+
+def _filled_in(path: str) -> str:
+    # A pattern without a file means no set-up: a misspelt name would never be seen.
+    if _UNKNOWN_NAME.search(path):
+        raise ValueError(path)
+    return path
+
+
+_Path = Annotated[_Text, AfterValidator(_filled_in)]
+_Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 # `description` is what a PolicyError says is allowed.
 _Count = Annotated[int, Field(ge=1)]
@@ -71,8 +85,8 @@ class Replay(_Section):
     """
 
     pcap: list[_Text] = Field(min_length=1, description=_TEXTS)
-    setup: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
-    against: _Text | None = Field(
+    setup: _Path | None = Field(None, description="a path; {program} and {object} are filled in")
+    against: _Path | None = Field(
         None, description="a path; {program} and {object} are filled in; or 'deployed'"
     )
     iface: _Text | None = Field(None, description="the name of an interface, for 'deployed'")
@@ -102,7 +116,7 @@ class Fuzz(_Section):
     max_findings: int = Field(0, ge=0, description="a whole number from 0")
     seed: int | None = Field(None, ge=0, lt=2**64, description="a whole number from 0")
     workers: _Count = Field(1, le=1024, description=_FROM_ONE)
-    setup: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
+    setup: _Path | None = Field(None, description="a path; {program} and {object} are filled in")
     crashes: _Text | None = Field(None, description="a folder, where findings are written")
 
     @property
@@ -114,13 +128,13 @@ class Fuzz(_Section):
 class Speed(_Section):
     """Limit what a packet costs, in ns or as a ratio to `baseline`, which is measured in turn."""
 
-    packet: _Text = Field(
+    packet: _Path = Field(
         description="a path of a packet (.toml) or a capture; {program} and {object} are filled in"
     )
-    max_ns_per_packet: float | None = Field(None, gt=0, description="a number above 0")
-    max_ratio: float | None = Field(None, gt=0, description="a number above 0")
-    baseline: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
-    setup: _Text | None = Field(None, description="a path; {program} and {object} are filled in")
+    max_ns_per_packet: _Limit | None = Field(None, description="a number above 0")
+    max_ratio: _Limit | None = Field(None, description="a number above 0")
+    baseline: _Path | None = Field(None, description="a path; {program} and {object} are filled in")
+    setup: _Path | None = Field(None, description="a path; {program} and {object} are filled in")
 
 
 class Live(_Section):
@@ -143,7 +157,7 @@ class Waiver(_Section):
 class Rules(_Section):
     """Hold the rules of a policy; None is a rule that is off."""
 
-    version: int = Field(ge=1, le=1, description="1")  # Literal[1] would take `true`
+    version: int = Field(ge=1, le=_VERSION, description="1")  # Literal[1] would take `true`
     build: Build | None = Field(None, description="a table: [build]")
     verifier: Verifier | None = Field(None, description="a table: [verifier]")
     tests: Tests | None = Field(None, description="a table: [tests]")
@@ -185,6 +199,7 @@ def read(path: str | Path, *, day: datetime.date | None = None) -> Policy:
         raise
     except Error as e:
         raise PolicyError(str(e), file=str(path)) from e
+    _check_version(path, parts.get("version"))
     try:
         rules = Rules.model_validate(parts)
     except ValidationError as e:
@@ -199,6 +214,17 @@ def read(path: str | Path, *, day: datetime.date | None = None) -> Policy:
     _check_pairs(path, rules)
     waivers.check(path, rules.waiver, rules.on, day=day or waivers.today())
     return Policy(path, hashlib.sha256(data).hexdigest(), rules)
+
+
+def _check_version(path: Path, version: object) -> None:
+    # First: a newer policy may well have keys that are not known here.
+    if type(version) is int and version > _VERSION:
+        raise PolicyError(
+            f"{path}: version: {version} is newer than this packetrig; allowed: {_VERSION}",
+            file=str(path),
+            key="version",
+            allowed=str(_VERSION),
+        )
 
 
 def _check_pairs(path: Path, rules: Rules) -> None:
