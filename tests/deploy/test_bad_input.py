@@ -55,7 +55,11 @@ def put(machine: Rig, fd: int) -> None:
 
 
 def remove(machine: Rig, name: str) -> None:
-    with netlink(machine.wire.right.namespace, f"removing {name}") as route:
+    remove_from(machine.wire.right.namespace, name)
+
+
+def remove_from(place: Namespace, name: str) -> None:
+    with netlink(place, f"removing {name}") as route:
         route.link("del", index=route.link_lookup(ifname=name)[0])
 
 
@@ -294,6 +298,51 @@ def test_a_journal_that_was_lost_does_not_take_the_program_along(
     assert "its journal was lost; rm /sys/fs/bpf/packetrig/" in told["reason"]
     assert named.code == 1
     assert "not ours) stands there again, as before" in named.err
+
+
+def test_pins_whose_journal_and_interface_are_gone_are_told_and_taken_away(
+    machine: Rig, path: Path, spare: str
+) -> None:
+    machine(*force(path, spare))
+    remove(machine, spare)
+    shutil.rmtree(machine.state / "attached")
+
+    before = machine("status")
+    recovered = machine("attach", "--recover")
+
+    assert before.code == 2
+    assert "left over" in before.out
+    assert "pins without a journal: `packetrig attach --recover` takes them away" in before.out
+    assert recovered.code == 0
+    assert "left of a program whose journal is gone: taken away" in recovered.out
+    assert machine.pins() == []
+    assert list(machine.state.glob("attached/*")) == []
+
+
+def test_pins_of_another_namespace_are_told(machine: Rig, path: Path) -> None:
+    with namespace() as there:
+        make(machine, "moving")
+        machine(*force(path, "moving"))
+        link = next(pin for pin in machine.pins() if pin.endswith("/link")).partition("/root")[2]
+        name = Path(link).parent
+        elsewhere = name.with_name(f"1-{name.name.partition('-')[2]}")
+        machine.ask({"run": ["mv", str(name), str(elsewhere)]})
+        shutil.rmtree(machine.state / "attached")
+        move(machine.wire.right.namespace, "moving", there)
+        held = machine.status()
+        machine("attach", "--recover")
+        still = machine.pins()
+        remove_from(there, "moving")
+
+    dead = machine.status()
+    recovered = machine("attach", "--recover")
+
+    assert [(spot["state"], spot["program_id"] > 0) for spot in held] == [("left over", True)]
+    assert f"its journal was lost; rm {elsewhere}/link takes it off" in held[0]["reason"]
+    assert any(pin.endswith("/link") for pin in still)
+    assert [(spot["state"], spot["program_id"]) for spot in dead] == [("left over", 0)]
+    assert "taken away" in recovered.out
+    assert machine.pins() == []
 
 
 @pytest.mark.parametrize(

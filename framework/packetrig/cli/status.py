@@ -70,6 +70,7 @@ _KNOWN = (
     deploy.State.WATCHED,
     deploy.State.GONE,
     deploy.State.OTHER_BOOT,
+    deploy.State.LEFTOVER,
 )
 
 

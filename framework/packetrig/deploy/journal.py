@@ -302,36 +302,53 @@ def locked(spot: Spot) -> Iterator[int]:
     Raises:
         Busy: Another command is at work there.
     """
-    path = spot.folder / "lock"
+    with owned(spot.folder, spot.name) as fd:
+        yield fd
+
+
+@contextmanager
+def owned(folder: Path, name: str) -> Iterator[int]:
+    """Own the folder of a spot, whose name is told, for the length of a with block."""
+    path = folder / "lock"
+    while True:
+        fd = _lock_file(path)
+        try:
+            try:
+                fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
+            except BlockingIOError as e:
+                who = os.pread(fd, 64, 0).decode(errors="replace").strip() or "unknown"
+                raise Busy(
+                    f"{name}: another packetrig is at work there (process {who}): wait for it, or "
+                    "look with `packetrig status`"
+                ) from e
+            if not os.fstat(fd).st_nlink:
+                continue  # swept away between the two: it keeps nobody out
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)
+            for half in folder.glob(".*"):  # of somebody who was killed while he wrote
+                half.unlink(missing_ok=True)
+            yield fd
+            return
+        finally:
+            os.close(fd)
+
+
+def _lock_file(path: Path) -> int:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        while True:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with contextlib.suppress(FileNotFoundError):  # the folder was swept away just now
+                return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError as e:
         raise PermissionDenied(f"{path}: not permitted; run it as root") from e
     except OSError as e:
         raise Error(f"{path}: cannot be opened: {(e.strerror or str(e)).lower()}") from e
-    try:
-        try:
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
-        except BlockingIOError as e:
-            who = os.pread(fd, 64, 0).decode(errors="replace").strip() or "unknown"
-            raise Busy(
-                f"{spot.name}: another packetrig is at work there (process {who}): wait for it, "
-                "or look with `packetrig status`"
-            ) from e
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
-        for half in spot.folder.glob(".*"):  # of somebody who was killed while he wrote
-            half.unlink(missing_ok=True)
-        yield fd
-    finally:
-        os.close(fd)
 
 
-def is_locked(spot: Spot) -> bool:
-    """Tell whether a command is at work on a spot, without getting in its way."""
+def is_locked(folder: Path) -> bool:
+    """Tell whether a command is at work on the spot of a folder, without getting in its way."""
     try:
-        fd = os.open(spot.folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:

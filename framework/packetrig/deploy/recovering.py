@@ -8,7 +8,10 @@ from ..errors import Error
 from . import carry, places, recovery
 from . import journal as journals
 from .journal import Busy
+from .orphans import orphans, sweep_folders
 from .places import Spot
+
+_LEFT = "what was left of a program whose journal is gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,10 @@ def recover_all(interface: str | None = None) -> list[Recovered]:
             continue
         found.append(_one(journal.spot))
     if interface is None:
-        recovery.sweep_orphans()
+        found += [
+            Recovered(each.spot, f"{_LEFT}: taken away", True) for each in orphans() if each.sweep()
+        ]
+        sweep_folders()
     return found
 
 

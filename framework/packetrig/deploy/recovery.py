@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from pathlib import Path
 
 from ..errors import Error
 from ..live import hooks
@@ -136,33 +134,3 @@ def _put_back(journal: Journal) -> str:
         dataclasses.replace(journal, last=f"{top.told} was put back: it had been taken off")
     )
     return f"{top.told} is back: somebody had taken it off"
-
-
-def sweep_orphans() -> None:
-    """Take away pins that no journal speaks of: a process died just before the end of its work.
-
-    A link among them stays: whatever it holds, an interface may filter with it.
-    """
-    for pins in _orphans():
-        journals.unpin(pins)
-        with contextlib.suppress(OSError):
-            pins.rmdir()
-            pins.parent.rmdir()
-
-
-def _orphans() -> list[Path]:
-    own = f"{places.netns()}-"
-    # The pins first: whoever begins meanwhile writes his journal before he pins.
-    try:
-        pins = [p for p in (places.BPFFS / "packetrig").iterdir() if p.name.startswith(own)]
-    except OSError:
-        return []
-    known = set()
-    for path in journals.all_files():
-        try:
-            journal = journals.read_file(path)
-        except Error:
-            return []  # what it would speak of is not known
-        if journal is not None:
-            known.add(journal.pins.name)
-    return sorted(p for p in pins if p.name not in known)

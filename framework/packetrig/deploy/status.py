@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from dataclasses import dataclass
 from enum import Enum
@@ -12,6 +13,9 @@ from ..live import hooks
 from . import carry, places
 from . import journal as journals
 from .journal import Journal
+from .orphans import Orphan, orphans
+
+_TRIES = 20
 
 
 class State(Enum):
@@ -28,6 +32,7 @@ class State(Enum):
     ELSEWHERE = "another namespace"
     BROKEN = "cannot tell"
     FOREIGN = "not ours"
+    LEFTOVER = "left over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,17 @@ class Status:
 
 
 def status(interface: str | None = None) -> list[Status]:
-    """Ask about every spot that has a journal, and every hook with a program of somebody else's.
+    """Ask about every spot that has a journal, every program of somebody else's, and pins alone.
 
     Raises:
         Gone: There is no such interface, and nothing is known of one.
     """
-    found = [_of_journal(path) for path in journals.all_files()]
-    found += _strangers(found)
+    for _ in range(_TRIES):
+        # What was begun or ended while we asked would be told as half of it.
+        before = _texts()
+        found = _all()
+        if _texts() == before:
+            break
     if interface is None:
         return found
     wanted = [each for each in found if each.interface == interface]
@@ -63,10 +72,25 @@ def status(interface: str | None = None) -> list[Status]:
     return wanted
 
 
+def _texts() -> dict[Path, bytes]:
+    found = {}
+    for path in journals.all_files():
+        with contextlib.suppress(OSError):
+            found[path] = path.read_bytes()
+    return found
+
+
+def _all() -> list[Status]:
+    found = [_of_journal(path) for path in journals.all_files()]
+    left = orphans()
+    found += _strangers(found, left)
+    return found + _leftovers(found, left)
+
+
 def _of_journal(path: Path) -> Status:
     interface, hook = _names(path)
     try:
-        for _ in range(100):
+        for _ in range(_TRIES):
             # A journal that is the same before and after the kernel was asked fits the answer.
             journal = journals.read_file(path)
             if journal is None:
@@ -105,7 +129,7 @@ def _compared(journal: Journal) -> Status:
     work = journal.work
     if work is not None:
         words = f"{work.kind}, {work.phase}, process {work.pid}"
-        if not journals.is_locked(journal.spot):
+        if not journals.is_locked(journal.spot.folder):
             return told(State.UNFINISHED, there, f"{words}, which is gone")
         if not work.is_alive:
             return told(State.AT_WORK, there, f"{words}, which is gone: its guardian is at it")
@@ -118,12 +142,7 @@ def _compared(journal: Journal) -> Status:
     return told(State.REPLACED, there, f"{journal.top.told} should be there")
 
 
-def _holder(interface: hooks.Interface, hook: str) -> str:
-    link = places.here(interface.name, hook).pins(interface.index) / "link"
-    return f"its journal was lost; rm {link} takes it off" if link.exists() else ""
-
-
-def _strangers(known: list[Status]) -> list[Status]:
+def _strangers(known: list[Status], left: list[Orphan]) -> list[Status]:
     ours = {
         generation.id
         for each in known
@@ -132,6 +151,7 @@ def _strangers(known: list[Status]) -> list[Status]:
         if generation.what == journals.OURS
     }
     told = {(each.interface, each.hook, each.there) for each in known}
+    ways = {(each.spot.hook, each.program): each.way for each in left}
     found = []
     for _, name in sorted(socket.if_nameindex(), key=lambda pair: pair[1]):
         try:
@@ -139,10 +159,19 @@ def _strangers(known: list[Status]) -> list[Status]:
             for hook in places.HOOKS:
                 seen = carry.look(interface, hook)
                 found += [
-                    Status(name, hook, State.FOREIGN, number, reason=_holder(interface, hook))
+                    Status(name, hook, State.FOREIGN, number, reason=ways.get((hook, number), ""))
                     for number in seen.programs
                     if number not in ours and (name, hook, number) not in told
                 ]
         except hooks.Gone:
             continue  # it went while we asked
     return found
+
+
+def _leftovers(known: list[Status], left: list[Orphan]) -> list[Status]:
+    told = {(each.interface, each.hook, each.there) for each in known if each.there}
+    return [
+        Status(each.spot.interface, each.spot.hook, State.LEFTOVER, each.program, reason=each.way)
+        for each in left
+        if (each.spot.interface, each.spot.hook, each.program) not in told
+    ]
