@@ -89,7 +89,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
         pytester.makepyfile(test_it=HEAD + text)
         given = [f"--bpf-cov={progs}"] if "--bpf-cov" not in " ".join(args).split("=") else []
         quiet = ("-p", "no:cacheprovider", "-W", "default")
-        return pytester.runpytest_inprocess(*quiet, *given, *args)
+        return pytester.runpytest_inprocess(*quiet, *given, *args, no_reraise_ctrlc=True)
 
     return run_file
 
@@ -425,7 +425,24 @@ def test_loading_is_as_before_when_the_session_ends(run: Run) -> None:
     assert Spec.load is before
 
 
-# --- what is wrong with the options is said before a test runs: exit code 4, as pytest has it
+def test_a_run_that_is_interrupted_shows_what_ran_until_then(run: Run) -> None:
+    text = "def test_it(shown):\n    shown.run(bytes(14))\n    raise KeyboardInterrupt\n"
+
+    result = run(text)
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert table_of(result)[3].split()[:3] == ["progs/shown.bpf.c", "20", "13"]
+
+
+def test_workers_that_stop_at_a_failure_still_tell_what_they_counted(run: Run) -> None:
+    result = run("def test_it(shown):\n    shown.run(bytes(14))\n    assert 0\n", "-x", "-n1")
+
+    assert table_of(result)[3].split()[:3] == ["progs/shown.bpf.c", "20", "13"]
+    assert "lost:" not in "\n".join(result.outlines)
+
+
+# --- what is wrong with the options is said before a test runs: exit code 4, as pytest has it; what
+# this machine lacks is said as early: exit code 2
 
 
 @pytest.mark.parametrize(
@@ -459,10 +476,21 @@ def test_mcdc_with_an_old_clang_is_named(run: Run, monkeypatch: pytest.MonkeyPat
 
     result = run(TESTS, "--bpf-cov-mcdc")
 
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "--bpf-cov-mcdc is not supported here: clang 99 or newer is needed" in "\n".join(
-        result.errlines
-    )
+    assert result.ret == 2
+    told = "Exit: --bpf-cov-mcdc is not supported here: clang 99 or newer is needed, this is "
+    assert [line for line in result.errlines if line.startswith(told)]
+
+
+def test_a_missing_clang_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLANG", "no-such-clang")
+
+    result = run("def test_it():\n    open('ran', 'w')\n")
+
+    assert result.ret == 2
+    told = [line for line in result.errlines if line]
+    assert len(told) == 1
+    assert told[0].startswith("Exit: CLANG=no-such-clang: there is no such program; clang 14 or")
+    assert not Path("ran").exists()
 
 
 def test_a_missing_llvm_cov_is_named_and_needed_for_some_reports_only(
@@ -475,17 +503,21 @@ def test_a_missing_llvm_cov_is_named_and_needed_for_some_reports_only(
     monkeypatch.setattr(llvm, "tool", absent)
 
     result = run(TESTS, "--bpf-cov-report=html")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "no llvm-cov of LLVM 19: apt-get install llvm-19" in "\n".join(result.errlines)
+    assert result.ret == 2
+    assert "Exit: no llvm-cov of LLVM 19: apt-get install llvm-19" in result.errlines
     assert run(TESTS, "--bpf-cov-report=term-missing,xml,lcov").ret == 0
 
 
-def test_a_report_that_cannot_be_written_in_the_end_is_an_error(run: Run) -> None:
+def test_a_report_that_cannot_be_written_in_the_end_is_an_error_and_the_others_are(
+    run: Run, pytester: pytest.Pytester
+) -> None:
     result = run(
         "import pathlib\ndef test_it(shown):\n    pathlib.Path('x.xml').mkdir()\n",
-        "--bpf-cov-report=xml:x.xml",
+        "--bpf-cov-report=term,xml:x.xml,lcov:x.lcov",
     )
 
-    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.ret == 2
+    assert (pytester.path / "x.lcov").exists()
+    assert table_of(result)[3].split()[0] == "progs/shown.bpf.c"
     assert "coverage of BPF programs: " in "\n".join(result.outlines)
     assert "x.xml: is a folder; name a file" in "\n".join(result.outlines)

@@ -7,7 +7,7 @@ does not matter how a test comes to a program: `fixture()`, `build()`, in a work
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class Coverage:
         )
         self._total: float | None = None
         self._lines: list[str] = []
+        self._clang = 0
+        self._workers: set[str] = set()
         self.is_worker = hasattr(config, "workerinput")
         self._wanted = [] if self.is_worker else kinds.asked(config)
         if not self.is_worker:
@@ -58,17 +60,23 @@ class Coverage:
             if not _sources(path):
                 raise pytest.UsageError(f"--bpf-cov={path}: there is no C source in it")
         try:
-            if self._has_mcdc and not llvm.has_mcdc():
-                major = toolchain.find_clang().major
-                why = f"clang {llvm.MCDC_SINCE} or newer is needed, this is {major}"
-                raise Unsupported("--bpf-cov-mcdc", why)
-            if self._has_mcdc or any(each.needs_llvm for each in self._wanted):
-                toolchain.tool("llvm-cov")
-                toolchain.tool("llvm-profdata")
             for each in self._wanted:
                 each.check()
         except Error as e:
             raise pytest.UsageError(str(e)) from e
+        try:
+            self._check_tools()
+        except Error as e:  # the machine is at fault, and not who asked
+            pytest.exit(str(e), returncode=2)
+
+    def _check_tools(self) -> None:
+        self._clang = toolchain.find_clang().major
+        if self._has_mcdc and not llvm.has_mcdc():
+            why = f"clang {llvm.MCDC_SINCE} or newer is needed, this is {self._clang}"
+            raise Unsupported("--bpf-cov-mcdc", why)
+        if self._has_mcdc or any(each.needs_llvm for each in self._wanted):
+            toolchain.tool("llvm-cov")
+            toolchain.tool("llvm-profdata")
 
     def _built(self, spec: Spec) -> Spec | None:
         return spec if self._is_meant(spec) else None
@@ -107,8 +115,8 @@ class Coverage:
         """Report when the last test has run, so that too little coverage can fail the run."""
         try:
             result = yield
-        except (session.Failed, session.Interrupted):  # -x: what ran until then is shown
-            self._finish(session)
+        except (session.Failed, session.Interrupted, KeyboardInterrupt, pytest.exit.Exception):
+            self._finish(session)  # -x, Ctrl-C: what ran until then is shown
             raise
         self._finish(session)
         return result
@@ -117,10 +125,14 @@ class Coverage:
         self._watch.collect()
         if self.is_worker or session.config.option.collectonly:
             return
+        for name in sorted(self._workers):  # stopped with the session, before they told anything
+            self._lose(name)
         try:
-            self._report()
+            wrong = "; ".join(self._report())
         except Error as e:
-            pytest.exit(f"coverage of BPF programs: {e}", returncode=pytest.ExitCode.INTERRUPTED)
+            wrong = str(e)
+        if wrong:
+            pytest.exit(f"coverage of BPF programs: {wrong}", returncode=2)
         if self._is_too_little:
             session.testsfailed += 1
 
@@ -132,16 +144,25 @@ class Coverage:
             worker[_TOLD] = self._gathered.told()
 
     @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodeready(self, node: Any) -> None:
+        """Remember a worker of pytest-xdist, which is to tell what it counted."""
+        self._workers.add(_worker(node))
+
+    @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take over what a worker of pytest-xdist counted."""
+        self._workers.discard(_worker(node))
         told = getattr(node, "workeroutput", {}).get(_TOLD)
         if told is not None:
             self._gathered.take_over(told)
         else:
-            name = getattr(getattr(node, "gateway", None), "id", "a worker")
-            self._gathered.lost.append(f"{name} ended early; what its tests reached is not counted")
+            self._lose(_worker(node))
 
-    def _report(self) -> None:
+    def _lose(self, name: str) -> None:
+        self._gathered.lost.append(f"{name} ended early; what its tests reached is not counted")
+
+    def _report(self) -> Iterator[str]:
+        """Write what was asked for; the answer is what could not be written."""
         conditions = None
         if self._has_mcdc:
             conditions = reports.conditions(self._gathered, is_wanted(self._below))
@@ -154,8 +175,12 @@ class Coverage:
             conditions=conditions,
             contexts=self._gathered.contexts(self._below) if self._by_test else {},
         )
-        self._lines = [line for each in self._wanted for line in each.write(report)]
         self._total = report.total.percent if report.measured.files else 0.0
+        for each in self._wanted:
+            try:
+                self._lines += each.write(report)
+            except Error as e:
+                yield str(e)
 
     @property
     def _is_too_little(self) -> bool:
@@ -167,13 +192,11 @@ class Coverage:
         if self.is_worker or self._total is None:
             return
         count = len(self._gathered.objects)
-        clang = toolchain.find_clang().major
-        terminalreporter.section(
-            f"packetrig: coverage of {count} object{'' if count == 1 else 's'}, clang {clang}"
-        )
+        objects = f"{count} object{'' if count == 1 else 's'}"
+        terminalreporter.section(f"packetrig: coverage of {objects}, clang {self._clang}")
         for line in self._lines:
             terminalreporter.write_line(line)
-        if not count:
+        if not count and not self._gathered.lost:
             terminalreporter.write_line("no test loaded a program whose source is below --bpf-cov")
         if self._is_too_little:
             least = self._config.getoption("bpf_cov_fail_under")
@@ -187,6 +210,10 @@ class Coverage:
     def pytest_unconfigure(self) -> None:
         """Let objects be loaded as they are again."""
         self._watch.end()
+
+
+def _worker(node: Any) -> str:
+    return str(getattr(getattr(node, "gateway", None), "id", "a worker"))
 
 
 def _sources(path: Path) -> bool:
