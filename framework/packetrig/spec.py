@@ -98,6 +98,7 @@ class Spec:
     source: Path | None = None
     warnings: str = field(default="", repr=False)
     command: tuple[str, ...] = field(default=(), repr=False)
+    headers: tuple[str, ...] = field(default=(), repr=False, compare=False)
     define: Mapping[str, object] = field(
         default_factory=lambda: MappingProxyType({}), repr=False, compare=False
     )
@@ -309,6 +310,7 @@ def _built(
         source=source,
         warnings=built.warnings,
         command=tuple(built.command),
+        headers=built.headers,
         define=MappingProxyType(dict(define)),
         include=include,
         mocks=mocks or MappingProxyType({}),

@@ -350,15 +350,24 @@ def test_a_source_elsewhere_is_not_measured(run: Run, pytester: pytest.Pytester)
 
 
 def test_a_folder_of_headers_can_be_measured_alone(run: Run, pytester: pytest.Pytester) -> None:
-    include = pytester.path / "progs/include"
+    include = pytester.path / "headers"
     include.mkdir()
     (pytester.path / "progs/beside.h").rename(include / "beside.h")
 
-    result = run("def test_it(shown):\n    shown.run(bytes(40))\n", f"--bpf-cov={include}")
+    result = run(
+        """
+shown = packetrig.fixture("progs/shown.bpf.c", include=("headers",))
+clock = packetrig.fixture("progs/clock.bpf.c")
 
-    assert [line.split()[0] for line in table_of(result)[2:5:2]] == [
-        "progs/include/beside.h", "TOTAL"
-    ]  # fmt: skip
+def test_it(shown, clock):
+    shown.run(bytes(40))
+    assert not clock.is_instrumented  # it includes nothing of that
+""",
+        f"--bpf-cov={include}",
+    )
+
+    result.assert_outcomes(passed=1)
+    assert [line.split()[0] for line in table_of(result)[2:5:2]] == ["headers/beside.h", "TOTAL"]
 
 
 def test_a_twin_that_the_verifier_refuses_is_replaced_by_the_plain_object(
@@ -395,8 +404,9 @@ def test_it(tmp_path):
     path = tmp_path.parent / "bad.bpf.c"
     text = open("progs/clock.bpf.c").read().replace("XDP_PASS", "*(int *)(long)ctx->data")
     open("progs/bad.bpf.c", "w").write(text)
-    with pytest.raises(packetrig.VerifierError):
+    with pytest.raises(packetrig.VerifierError) as told:
         packetrig.build("progs/bad.bpf.c").load()
+    assert not isinstance(told.value.__context__, packetrig.VerifierError)  # it is told once
 """
     )
 

@@ -67,10 +67,12 @@ class Watch:
             try:
                 found = load(made, **how)
             except LoadError as e:
-                plain = load(spec, **how)
-                self._refused(spec, f"it loads, but not instrumented: {e}")
-                return plain
-            self._watch(found)
+                why = str(e)
+            else:
+                self._watch(found)
+                return found
+            found = load(spec, **how)  # where this is refused too, it is told once
+            self._refused(spec, f"it loads, but not instrumented: {why}")
             return found
 
         Spec.load = loaded  # type: ignore[method-assign, assignment]

@@ -16,7 +16,7 @@ import pytest
 from .. import toolchain
 from ..coverage import reports
 from ..coverage.gathered import Gathered
-from ..coverage.measuring import is_below, is_wanted
+from ..coverage.measuring import is_wanted
 from ..coverage.watching import Add, Watch
 from ..errors import Error, Unsupported
 from ..objects import Object
@@ -35,6 +35,7 @@ class Coverage:
         here = config.invocation_params.dir
         given = [here / path for path in config.getoption("bpf_cov")]
         self._below = tuple(map(str, given))
+        self._is_wanted = is_wanted(self._below)
         self._has_mcdc = bool(config.getoption("bpf_cov_mcdc"))
         self._by_test = config.getoption("bpf_cov_context") == "test"
         self._gathered = Gathered()
@@ -96,10 +97,9 @@ class Coverage:
         )
 
     def _is_meant(self, spec: Spec) -> bool:
-        """Tell whether an object's source, or a header beside it, is to be measured."""
+        """Tell whether an object's source, or a header that it includes, is to be measured."""
         source = spec.command[-1] if spec.command else _name(spec)
-        folder = Path(source).parent
-        return is_below(source, self._below) or any(is_below(p, [folder]) for p in self._below)
+        return any(map(self._is_wanted, (source, *spec.headers)))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -165,7 +165,7 @@ class Coverage:
         """Write what was asked for; the answer is what could not be written."""
         conditions = None
         if self._has_mcdc:
-            conditions = reports.conditions(self._gathered, is_wanted(self._below))
+            conditions = reports.conditions(self._gathered, self._is_wanted)
         report = reports.Report(
             self._gathered,
             self._gathered.measured(self._below),

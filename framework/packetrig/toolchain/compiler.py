@@ -51,6 +51,7 @@ class Built:
     """Describe a compiled program: the object file, and how it came about.
 
     `sha256` is the object's. `warnings` is clang's own text, also when the object was in the cache.
+    `headers` are the files that clang read besides the source.
     """
 
     object: Path
@@ -58,6 +59,7 @@ class Built:
     sha256: str
     warnings: str
     command: tuple[str, ...]
+    headers: tuple[str, ...]
     cached: bool
 
 
@@ -167,7 +169,8 @@ class _Job:
 
     def _built(self, manifest: Manifest, path: Path, *, cached: bool) -> Built:
         warnings = self._as_given(manifest.warnings)
-        return Built(path, self.path, manifest.sha256, warnings, self.command, cached)
+        made = (path, self.path, manifest.sha256, warnings, self.command)
+        return Built(*made, headers=tuple(manifest.headers), cached=cached)
 
     def _searched(self) -> list[str]:
         # The folders in which clang looks for headers, in its order.
