@@ -9,13 +9,19 @@ import errno
 import mmap
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ._bpf import Entered, Namespace, denied, elf, ffi, lib, strerror
 from ._bpf.codec import codec
-from ._bpf.kinds import PROGRAM_KINDS, XDP_HAS_FRAGS, MapKind, attach_of_section
+from ._bpf.kinds import (
+    PROGRAM_KINDS,
+    XDP_HAS_FRAGS,
+    MapKind,
+    attach_of_section,
+    is_of_no_packet,
+)
 from ._bpf.libbpf import Opened, OpenMap, OpenProgram
 from ._bpf.profile import SECTIONS as COUNTER_SECTIONS
 from .errors import CodecError, LoadError, MapError, no_such
@@ -28,6 +34,8 @@ _MMAPABLE = 1 << 10
 # Kinds that a test rig loads only when they are asked for by name: they trace the kernel, need
 # rights that networking does not, and cannot be test-run.
 _ON_REQUEST = {"kprobe", "tracepoint", "tracing", "ext", "lsm"}
+# Of an object that cannot be loaded, so many programs are told of.
+_SHOWN = 4
 
 # Helpers that reach into the network: they really send, or answer from routes, neighbours and
 # sockets. Programs that call one run in a namespace of their own.
@@ -70,9 +78,7 @@ def choose(spec: Spec, program: str | None, kind: str | None) -> dict[str, Progr
         chosen[name] = found
     if chosen:
         return chosen
-    told = ", ".join(
-        f'{spec.programs[n].name} in SEC("{spec.programs[n].section}")' for n in wanted
-    )
+    told = _told(spec, wanted)
     if all(spec.programs[n].is_optional for n in wanted):
         raise LoadError(
             f'{spec.name}: all its programs are optional, SEC("?..."): {", ".join(wanted)}; '
@@ -82,6 +88,11 @@ def choose(spec: Spec, program: str | None, kind: str | None) -> dict[str, Progr
         raise LoadError(
             f"{spec.name}: its programs trace the kernel and cannot be test-run: {told}; "
             f"to load one all the same, name it: program='{wanted[0]}'"
+        )
+    if kind is None and all(is_of_no_packet(spec.programs[n].section) for n in wanted):
+        raise LoadError(
+            f"{spec.name}: its programs are of kinds that no packet can be given to: {told}; "
+            "packetrig runs XDP, TC and others that are given packets"
         )
     raise LoadError(
         f"{spec.name}: no section names a kind of program that can be run: {told}; "
@@ -106,6 +117,12 @@ def along(
         name: other if other.kind in PROGRAM_KINDS else replace(other, kind=of_chosen)
         for name, other in found.items()
     }
+
+
+def _told(spec: Spec, wanted: Sequence[str]) -> str:
+    shown = [f'{name} in SEC("{spec.programs[name].section}")' for name in wanted[:_SHOWN]]
+    rest = len(wanted) - _SHOWN
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
 
 
 def meant(chosen: Mapping[str, ProgramSpec], kind: str | None) -> frozenset[str]:

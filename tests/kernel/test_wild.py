@@ -72,6 +72,17 @@ def test_an_object_that_only_traces_the_kernel_is_not_told_to_be_xdp(load: Load)
         load('SEC("fentry/f") int traces(void *ctx) { return 0; }')
 
 
+def test_an_object_that_no_packet_reaches_is_not_told_to_be_xdp(load: Load) -> None:
+    programs = "".join(
+        f'SEC("struct_ops/f{n}") int f{n}(void *ctx) {{ return 0; }}\n' for n in range(6)
+    )
+
+    with pytest.raises(LoadError, match=r"no packet can be given to: f0 in .* and 2 more; pack"):
+        load(programs)
+    with pytest.raises(LoadError, match=r'given to: gets in SEC\("cgroup/getsockopt"\);'):
+        load('SEC("cgroup/getsockopt") int gets(void *ctx) { return 1; }')
+
+
 EVENTS = """
 struct sample { __u64 when; __u32 length; __u8 kind; };
 const struct sample *unused_sample;

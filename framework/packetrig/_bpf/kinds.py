@@ -84,6 +84,33 @@ def kind_of_section(section: str) -> str | None:
     return None
 
 
+# Sections that libbpf knows, of kinds that no packet reaches or that no test run serves.
+_OF_NO_PACKET = (
+    "struct_ops",
+    "cgroup/dev",
+    "cgroup/getpeername",
+    "cgroup/getsockname",
+    "cgroup/getsockopt",
+    "cgroup/recvmsg",
+    "cgroup/sendmsg",
+    "cgroup/setsockopt",
+    "cgroup/sysctl",
+    "cgroup/unix",
+    "ksyscall",
+    "kretsyscall",
+    "lirc_mode2",
+    "perf_event",
+    "sk_reuseport",
+    "uretprobe",
+    "usdt",
+)
+
+
+def is_of_no_packet(section: str) -> bool:
+    """Tell whether a section names a kind of program that packetrig has nothing to do with."""
+    return section.startswith(_OF_NO_PACKET)
+
+
 # XDP programs that run behind a redirect, by the attach type that libbpf gives their sections.
 BEHIND_REDIRECT = {33: "xdp/devmap", 35: "xdp/cpumap"}
 # As libbpf wrote those sections before 1.0; objects in the wild still do.
