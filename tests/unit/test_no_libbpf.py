@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 WITHOUT = "import sys; sys.modules['packetrig._bpf._kernel'] = None; "
 
 
@@ -37,6 +39,7 @@ def test_a_command_without_libbpf_ends_undecided_and_in_one_line() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_strategies_and_packets_work_without_libbpf() -> None:
     done = python(
         "from packetrig import strategies, packets\n"

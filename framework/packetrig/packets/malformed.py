@@ -93,10 +93,11 @@ def catalogue(
     for name, wanted in asked.items():
         if wanted is None:
             continue
-        there = dict.fromkeys(getattr(case, name) for case in cases)
-        cases = tuple(case for case in cases if _is(getattr(case, name), wanted))
-        if not cases:
+        left = tuple(case for case in cases if _is(getattr(case, name), wanted))
+        if not left:
+            there = dict.fromkeys(getattr(case, name) for case in cases)
             raise ValueError(f"{name}={wanted!r}: the catalogue has {', '.join(there)}")
+        cases = left
     return cases
 
 
