@@ -187,7 +187,7 @@ class Judge:
             self._tell_again(story, story.count, flags=CHECKSUM_COMPLETE)
             for number, mark in enumerate(story.marks):
                 is_stale = self._second.errors[number] == -errno.EBADMSG
-                if is_stale and mark & lib.PR_CHANGED:
+                if is_stale and mark & lib.PR_CHANGED and any(story.run(number).data[14:]):
                     yield Suspect(_SUMMED.name, number)
 
     def _back(self) -> None:

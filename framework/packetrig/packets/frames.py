@@ -17,6 +17,7 @@ __all__ = [
     "Header",
     "bad_checksums",
     "checksums",
+    "covered",
     "crc32c",
     "inet_checksum",
     "payload",
@@ -89,6 +90,24 @@ def checksums(frame: bytes) -> dict[str, bool]:
     """Tell of each checksum that can be looked at whether it is right: `{"IP.chksum": True}`."""
     cursor = walked(frame)
     return {span.field: _is_right(cursor.frame, span) for span in cursor.spans}
+
+
+def covered(frame: bytes) -> dict[str, tuple[int, int]]:
+    """Tell of each checksum that can be looked at which bytes decide it, from where to where.
+
+    Those of the IP header are among them where it stands in the checksum's pseudo header.
+    """
+    cursor = walked(frame)
+    networks = [each.offset for each in cursor.headers if each.layer in ("IP", "IPv6")]
+    return {
+        span.field: (
+            max((at for at in networks if at <= span.start), default=0)
+            if span.pseudo
+            else span.start,
+            span.stop,
+        )
+        for span in cursor.spans
+    }
 
 
 def with_right_checksums(frame: bytes) -> bytes:
