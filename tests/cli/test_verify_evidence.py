@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from packetrig import build
 from packetrig.gate import signing
+from packetrig.packets import pcap
 
 from .given import Ended, key_pair
 
@@ -116,11 +118,10 @@ def test_a_tag_that_differs_on_the_same_kernel_does_not_hold(
 def test_a_waiver_that_ended_since_does_not_hold(
     packetrig: Command, evidence: dict[str, Any]
 ) -> None:
-    rule = {**evidence["rules"]["verifier"], "answer": "waived"}
-    changed(
-        evidence,
-        rules={"verifier": rule | {"waiver": {"reason": "known", "expires": "2020-02-29"}}},
-    )
+    waiver = {"reason": "known", "expires": "2020-02-29"}
+    rule = {**evidence["rules"]["verifier"], "answer": "waived", "waiver": waiver}
+    rules = evidence["policy"]["rules"] | {"waiver": [{"rule": "verifier", **waiver}]}
+    changed(evidence, rules={"verifier": rule}, policy={"rules": rules})
 
     ended = packetrig("verify-evidence", "e.json", SHIPPED)
 
@@ -132,11 +133,57 @@ def test_a_waiver_that_ended_since_does_not_hold(
 def test_evidence_that_holds_exits_as_the_gate_decided(
     packetrig: Command, evidence: dict[str, Any], decision: str, code: int
 ) -> None:
-    changed(evidence | {"decision": decision})
+    rule = {**evidence["rules"]["verifier"], "answer": decision.lower()}
+    changed(evidence | {"decision": decision}, rules={"verifier": rule})
 
     ended = packetrig("verify-evidence", "e.json", SHIPPED)
 
     assert (ended.code, ended.out.splitlines()[-1]) == (code, f"the evidence holds: {decision}")
+
+
+def test_a_limit_that_was_loosened_in_the_evidence_is_noticed(
+    packetrig: Command, evidence: dict[str, Any]
+) -> None:
+    rules = evidence["policy"]["rules"] | {"verifier": {"max-stack": 4096}}
+    changed(evidence, policy={"rules": rules})
+
+    ended = packetrig("verify-evidence", "e.json", SHIPPED)
+
+    assert ended.code == 1
+    assert "gate.toml says otherwise of: verifier" in ended.out
+
+
+def test_a_limit_that_the_object_does_not_hold_is_noticed(
+    packetrig: Command, evidence: dict[str, Any], place: Path
+) -> None:
+    (place / "gate.toml").write_text("version = 1\n[verifier]\nmax-instructions = 1\n")
+    digest = hashlib.sha256((place / "gate.toml").read_bytes()).hexdigest()
+    rules = evidence["policy"]["rules"] | {"verifier": {"max-instructions": 1}}
+    changed(evidence, policy={"sha256": digest, "rules": rules})
+
+    ended = packetrig("verify-evidence", "e.json", SHIPPED)
+
+    assert ended.code == 1
+    assert "are more than max-instructions = 1" in ended.out
+
+
+def test_a_capture_that_changed_since_differs_and_one_that_is_gone_cannot_be_told(
+    packetrig: Command, place: Path
+) -> None:
+    capture = place / "two.pcap"
+    pcap.write(capture, [bytes(60), bytes(61)])
+    (place / "gate.toml").write_text("version = 1\n[replay]\npcap = ['two.pcap']\n")
+    packetrig("gate", MIX, "--policy", "gate.toml", "--evidence", "e.json")
+
+    same = packetrig("verify-evidence", "e.json", SHIPPED, "--json")
+    pcap.write(capture, [bytes(60)])
+    differs = packetrig("verify-evidence", "e.json", SHIPPED, "--json")
+    capture.unlink()
+    gone = packetrig("verify-evidence", "e.json", SHIPPED, "--json")
+
+    assert (same.code, answers(same)["captures"]) == (0, "same")
+    assert (differs.code, answers(differs)["capture"]) == (1, "differs")
+    assert (gone.code, answers(gone)["capture"]) == (2, "cannot tell")
 
 
 def test_what_cannot_be_read_or_was_changed_is_one_line_and_exit_2(

@@ -88,8 +88,15 @@ def test_evidence_that_holds_attaches_and_is_recorded(
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({"decision": "REFUSED"}, "the gate says REFUSED, not DEPLOY"),
-        ({"decision": "UNDECIDED"}, "the gate says UNDECIDED, not DEPLOY"),
+        (
+            {"decision": "REFUSED", "rules": {"verifier": {"answer": "refused"}}},
+            "the gate says REFUSED, not DEPLOY",
+        ),
+        (
+            {"decision": "UNDECIDED", "rules": {"verifier": {"answer": "undecided"}}},
+            "the gate says UNDECIDED, not DEPLOY",
+        ),
+        ({"rules": {"verifier": {"answer": "refused"}}}, "contradicts itself: its rules come to"),
         ({"object": {"sha256": "ab" * 32}}, "is about another object (sha256 abababababab..., "),
         ({"tools": {"kernel": "5.4.0-1"}}, "is for the kernel 5.4.0-1, this one is "),
         (
@@ -118,7 +125,11 @@ def test_evidence_that_does_not_hold_is_named(
 
 
 def test_a_waiver_that_has_ended_is_named(machine: Rig, deploy: Deploy, change: Change) -> None:
-    ended = deploy(change(rules={"verifier": {"waiver": {"reason": "x", "expires": "2020-01-31"}}}))
+    waiver = {"reason": "x", "expires": "2020-01-31"}
+    written = {"verifier": {}, "waiver": [{"rule": "verifier", **waiver}]}
+    rules = {"verifier": {"answer": "waived", "waiver": waiver}}
+
+    ended = deploy(change(rules=rules, policy={"rules": written}))
 
     assert ended.code == 2
     assert "rests on a waiver that has ended: verifier (2020-01-31)" in ended.err

@@ -85,6 +85,10 @@ def test_a_file_that_is_no_evidence_is_named(tmp_path: Path, text: str, error: s
         ({"rules": {"build": {"waiver": 7}}}, "the waiver of 'build' is none"),
         ({"programs": {"xdp": "tag"}}, "program 'xdp' is not described"),
         ({"programs": []}, "it lacks 'programs'"),
+        ({"source": {"path": [1]}}, "'source.path' is [1]"),
+        ({"rules": {"build": {"answer": {}}}}, "'rules.build.answer' is {}"),
+        ({"policy": {"rules": {"verifier": {"max-stack": "x"}}}}, "max-stack' is 'x'"),
+        ({"interface": 5}, "'interface' is 5"),
         ({"decision": "MAYBE"}, "'MAYBE' is no decision of the gate"),
     ],
 )
@@ -99,6 +103,42 @@ def test_evidence_of_another_shape_is_named(
         gate.evidence.read(path)
 
     assert str(caught.value).startswith(f"{path}: ")
+    assert error in str(caught.value)
+
+
+HELD = {"answer": "held"}
+WAIVED = {"answer": "waived", "waiver": {"reason": "known", "expires": "2099-12-31"}}
+
+
+@pytest.mark.parametrize(
+    ("decision", "rules", "error"),
+    [
+        ("DEPLOY", {}, "its rules come to UNDECIDED, and it says DEPLOY"),
+        ("DEPLOY", {"build": HELD}, "it says DEPLOY, and not every rule was reached"),
+        ("REFUSED", {}, "its rules come to UNDECIDED, and it says REFUSED"),
+        ("UNDECIDED", {"build": {"answer": "off"}}, "the rule build is on in the policy"),
+        ("UNDECIDED", {"live": HELD}, "the rule live is off in the policy, and 'held' here"),
+        ("UNDECIDED", {"live": {"answer": "fine"}}, "'fine' is no answer of the rule live"),
+        ("UNDECIDED", {"live": None}, "nothing is said of the rule live"),
+        ("DEPLOY", {"build": WAIVED}, "the waiver of build does not stand in the policy"),
+        ("DEPLOY", {"build": WAIVED | HELD}, "'held', which does not go with its waiver"),
+    ],
+)
+def test_evidence_whose_parts_do_not_agree_is_named_whatever_its_digest(
+    tmp_path: Path,
+    document: dict[str, Any],
+    decision: str,
+    rules: dict[str, Any],
+    error: str,
+) -> None:
+    told = {k: v for k, v in (document["rules"] | rules).items() if v is not None}
+    made_up = document | {"decision": decision, "rules": told}
+    path = tmp_path / "evidence.json"
+    path.write_text(json.dumps(made_up | {"digest": signing.digest(made_up)}))
+
+    with pytest.raises(Error, match=f"^{path}: contradicts itself: ") as caught:
+        gate.evidence.read(path)
+
     assert error in str(caught.value)
 
 
@@ -131,12 +171,12 @@ def test_a_change_that_carries_a_new_digest_does_not_pass_the_signature(
     write: Write, tmp_path: Path, document: dict[str, Any]
 ) -> None:
     private, public = key_pair(tmp_path)
-    forged = document | {"decision": "DEPLOY"}
-    path = write(private, decision="DEPLOY", digest=signing.digest(forged))
+    forged = document | {"name": "other"}
+    path = write(private, name="other", digest=signing.digest(forged))
 
     found = gate.evidence.read(path)
 
-    assert found.decision is gate.Decision.DEPLOY
+    assert found.document["name"] == "other"
     with pytest.raises(Error, match="was changed after it was signed"):
         gate.evidence.check_signature(found, public)
 

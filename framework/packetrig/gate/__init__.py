@@ -12,6 +12,7 @@ waivers.py     what is let through for a while all the same
 outcome.py     of a rule an outcome, of an object a decision
 judge.py       all rules on all objects, as events
 evidence.py    what was measured, as JSON: written, read again, held to a signature
+consistency.py what evidence says twice must agree
 verify.py      evidence held to an object again
 signing.py     ed25519
 report.py      what was decided, as rows, words and JUnit's XML

@@ -20,7 +20,7 @@ from .. import files
 from .._bpf import lib
 from ..errors import Error
 from ..toolchain import find_clang
-from . import signing
+from . import consistency, signing
 from .outcome import Decision, Judged, Outcome
 from .policy import Policy
 
@@ -100,7 +100,8 @@ def read(path: str | Path) -> Evidence:
 
     Raises:
         NotFound: There is no such file.
-        Error: It cannot be read, is no evidence, is of a newer format, or was changed since.
+        Error: It cannot be read, is no evidence, is of a newer format, was changed since, or
+            contradicts itself.
     """
     path = Path(path)
     try:
@@ -124,10 +125,14 @@ def read(path: str | Path) -> Evidence:
     for name, each in found["programs"].items():
         if not isinstance(each, dict):
             raise Error(f"{path}: is no whole evidence: program '{name}' is not described")
+    if trouble := consistency.misshapen(found):
+        raise Error(f"{path}: is no whole evidence: {trouble}")
     if found.get("digest") != signing.digest(found):
         raise Error(f"{path}: was changed after the gate wrote it: its digest does not fit")
     if found["decision"] not in [each.value for each in Decision]:
         raise Error(f"{path}: {found['decision']!r} is no decision of the gate")
+    if trouble := consistency.contradiction(found):
+        raise Error(f"{path}: contradicts itself: {trouble}")
     return Evidence(path, found)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -97,6 +97,13 @@ class Candidate:
         return " ".join(sorted(kinds)) or "none"
 
 
+def decided(answers: Collection[Answer]) -> Decision:
+    """Decide by the answers of all rules."""
+    if Answer.REFUSED in answers:
+        return Decision.REFUSED
+    return Decision.UNDECIDED if Answer.UNDECIDED in answers else Decision.DEPLOY
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """Hold an object with what came of each rule."""
@@ -108,10 +115,7 @@ class Judged:
     @property
     def decision(self) -> Decision:
         """Decide: one refusal refuses; else one rule that could not be told leaves it undecided."""
-        answers = {outcome.answer for outcome in self.outcomes}
-        if Answer.REFUSED in answers:
-            return Decision.REFUSED
-        return Decision.UNDECIDED if Answer.UNDECIDED in answers else Decision.DEPLOY
+        return decided({outcome.answer for outcome in self.outcomes})
 
     def outcome(self, rule: str) -> Outcome:
         """Return what came of a rule."""

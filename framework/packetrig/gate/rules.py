@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -35,23 +35,27 @@ def verifier(
         return Outcome("verifier", Answer.REFUSED, "rejected", (reason,)), {}
     except Error as e:
         return Outcome("verifier", Answer.UNDECIDED, "cannot tell", (Reason(str(e)),)), {}
-    refused, unknown = [], []
-    for name, found in programs.items():
-        for key, most in limits.items():
-            count = found[key.removeprefix("max-")]
-            if count is None:
-                unknown.append(Reason(f"{name}: this kernel does not tell its {key[4:]} ({key})"))
-            elif count > most:
-                refused.append(
-                    Reason(
-                        f"{name}: {count} {key[4:]} of the verifier are more than {key} = {most}"
-                    )
-                )
+    refused = [Reason(text) for text in beyond(programs, limits)]
+    unknown = [
+        Reason(f"{name}: this kernel does not tell its {key[4:]} ({key})")
+        for name, found in programs.items()
+        for key in limits
+        if found[key.removeprefix("max-")] is None
+    ]
     counts = [found["instructions"] for found in programs.values()]
     shown = f"{sum(counts)} insns" if all(count is not None for count in counts) else "accepted"
     answer = Answer.REFUSED if refused else Answer.UNDECIDED if unknown else Answer.HELD
     measured = {"limits": limits, "programs": programs}
     return Outcome("verifier", answer, shown, (*refused, *unknown), measured), programs
+
+
+def beyond(programs: Mapping[str, Mapping[str, Any]], limits: Mapping[str, int]) -> Iterator[str]:
+    """Say which counts of the verifier are more than the policy allows."""
+    for name, found in programs.items():
+        for key, most in limits.items():
+            count = found.get(key.removeprefix("max-"))
+            if count is not None and count > most:
+                yield f"{name}: {count} {key[4:]} of the verifier are more than {key} = {most}"
 
 
 def loaded_programs(candidate: Candidate) -> dict[str, dict[str, Any]]:

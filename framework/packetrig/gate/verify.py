@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 from ..errors import CompileError, Error, VerifierError
 from ..spec import Spec, build
-from . import rules
+from . import policy, rules
 from .evidence import Evidence, tools
 from .outcome import RULES, Answer, Candidate
 
@@ -44,8 +45,9 @@ def verify(evidence: Evidence, given: str | Path) -> Iterator[Checked]:
     """
     spec = Spec.read(given)
     yield _compared("object", evidence.object_sha256, spec.sha256, str(given))
-    for part in ("source", "policy"):
-        yield _file(part, evidence.document[part])
+    yield _file("source", evidence.document["source"])
+    yield _policy(evidence)
+    yield from _captures(evidence)
     yield from (
         Checked("waiver", Found.DIFFERS, f"it has ended: {each}") for each in evidence.expired
     )
@@ -83,6 +85,37 @@ def _file(what: str, recorded: dict[str, Any]) -> Checked:
     except OSError as e:
         return Checked(what, Found.CANNOT_TELL, f"{path}: {(e.strerror or str(e)).lower()}")
     return _compared(what, digest, now, path)
+
+
+def _policy(evidence: Evidence) -> Checked:
+    """Compare the policy's file; and, when it is the one, what the evidence says that it says."""
+    recorded = evidence.document["policy"]
+    found = _file("policy", recorded)
+    if found.found is not Found.SAME:
+        return found
+    try:
+        # As of no day at all: a waiver that has ended is told on a line of its own.
+        found_rules = policy.read(recorded["path"], day=datetime.date.min).rules
+    except Error as e:
+        return Checked("policy", Found.CANNOT_TELL, str(e))
+    now = found_rules.model_dump(mode="json", by_alias=True, exclude_none=True)
+    then = recorded["rules"]
+    names = [name for name in sorted(now.keys() | then.keys()) if now.get(name) != then.get(name)]
+    if not names:
+        return found
+    # Another packetrig may have keys more, which say how they were left out.
+    is_same = evidence.document["tools"].get("packetrig") == tools()["packetrig"]
+    answer = Found.DIFFERS if is_same else Found.CANNOT_TELL
+    return Checked("policy", answer, f"{recorded['path']} says otherwise of: {', '.join(names)}")
+
+
+def _captures(evidence: Evidence) -> Iterator[Checked]:
+    measured = evidence.document["rules"]["replay"].get("measured") or {}
+    recorded = sorted((measured.get("captures") or {}).items())
+    found = [_file("capture", {"path": path, "sha256": digest}) for path, digest in recorded]
+    yield from (each for each in found if each.found is not Found.SAME)
+    if found and all(each.found is Found.SAME for each in found):
+        yield Checked("captures", Found.SAME, f"{len(found)}, each as it was")
 
 
 def _built(evidence: Evidence, spec: Spec, here: dict[str, str]) -> Checked:
@@ -125,6 +158,19 @@ def _loaded(evidence: Evidence, spec: Spec, *, is_same_kernel: bool) -> Iterator
             continue
         yield _facts(f"{name}: tag", ("tag",), old, new, is_same_kernel=is_same_kernel)
         yield _facts(f"{name}: verifier", _COUNTS, old, new, is_same_kernel=is_same_kernel)
+    yield from _limits(evidence, programs, is_same_kernel=is_same_kernel)
+
+
+def _limits(
+    evidence: Evidence, programs: dict[str, dict[str, Any]], *, is_same_kernel: bool
+) -> Iterator[Checked]:
+    """Hold what is counted now to the policy's limits, when the evidence says that they held."""
+    if evidence.document["rules"]["verifier"]["answer"] != Answer.HELD.value:
+        return
+    limits = evidence.document["policy"]["rules"].get("verifier") or {}
+    for reason in rules.beyond(programs, limits):
+        found = Found.DIFFERS if is_same_kernel else Found.CANNOT_TELL
+        yield Checked("verifier", found, reason)
 
 
 def _facts(
