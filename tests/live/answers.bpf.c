@@ -97,6 +97,13 @@ int xdp_drops_on_loopback(struct xdp_md *ctx)
 	return ctx->ingress_ifindex == 1 ? XDP_DROP : XDP_PASS;
 }
 
+/* A test run has room behind each frame, an interface as much as its driver left. */
+SEC("xdp")
+int xdp_grows(struct xdp_md *ctx)
+{
+	return bpf_xdp_adjust_tail(ctx, 300) ? XDP_DROP : XDP_PASS;
+}
+
 /* A test run's skb is linear. */
 SEC("tc")
 int drops_in_pieces(struct __sk_buff *skb)

@@ -144,6 +144,16 @@ def test_what_an_interface_does_otherwise_is_named(load, frame, program, engine,
     assert name in [known.name for known in seen.difference.known]
 
 
+def test_a_frame_that_finds_no_room_to_grow_is_named(load, frame):
+    program = load("xdp_grows").program
+    with Bench("wire") as bench:
+        seen = bench.run(program, frame(0))
+
+    assert seen.expected.verdict is XDP.PASS
+    assert seen.ended is Ended.NOWHERE
+    assert seen.difference.known[0].name == "room"
+
+
 def test_a_large_frame_comes_in_pieces_where_a_test_run_has_none(load, frame):
     program = load("drops_in_pieces")
     with Wire(mtu=9000) as wide, wide.right.attach(program, mode="tc-ingress"):
@@ -223,6 +233,7 @@ def test_the_known_differences_are_these():
     assert [known.name for known in KNOWN] == [
         "VLAN tag",
         "redirect",
+        "room",
         "pkt_type",
         "interface",
         "checksum state",

@@ -99,6 +99,15 @@ def test_tc_redirects_out_of_a_port_into_one_and_by_copy(box, tc, mode):
     assert copied.trip.elsewhere == {"left2": (frame(COPY, there),)}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", TC_MODES)
+def test_a_redirect_that_goes_round_for_ever_is_named(box, tc, mode):
+    with box.right.attach(tc, mode=mode), pytest.raises(Error, match="frames arrive without end"):
+        box.send(frame(INTO, box.right.index))
+
+    assert box.send(frame(INTO, box.right.index)).ended is Ended.STACK
+
+
 @pytest.mark.parametrize("mode", ["tc-egress", "tcx-egress"])
 def test_what_leaves_is_redirected_too(box, tc, mode):
     with box.left.attach(tc, mode=mode):

@@ -15,6 +15,7 @@ from .trip import Ended
 _CSUM = {10, 11, 28, 40, 135}  # l3_csum_replace, l4_csum_replace, csum_diff, _update, _level
 _CLOCKS = {5, 7, 118, 125, 160, 208}  # ktime_get_*_ns, get_prandom_u32, jiffies64
 _PULL_DATA = 39
+_ROOM = {44, 54, 65}  # xdp_adjust_head, _meta, _tail
 _SKB_PKT_TYPE, _SKB_INGRESS, _SKB_IFINDEX, _SKB_DATA = 4, 36, 40, 76
 _XDP_INGRESS, _XDP_QUEUE = 12, 16
 _LOAD = 0x61  # BPF_LDX of a word, as these fields are
@@ -74,6 +75,12 @@ KNOWN = (
         "redirect",
         "a test run does not look whether a redirect's target is there, or takes frames",
         lambda seen: seen.verdict in ((TC.REDIRECT,) if seen.is_tc else (XDP.REDIRECT,)),
+    ),
+    Known(
+        "room",
+        "an interface may have less room before or behind the frame, so that it cannot grow; bytes "
+        "that were added and not written are zero in a test run alone",
+        lambda seen: not seen.is_tc and seen.calls(_ROOM),
     ),
     Known(
         "pkt_type",

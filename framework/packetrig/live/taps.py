@@ -14,7 +14,7 @@ import socket
 import struct
 from collections.abc import Iterable
 
-from ..errors import PermissionDenied, Unsupported
+from ..errors import Error, PermissionDenied, Unsupported
 
 ETH_P_ALL = 0x0003
 ETH_P_802_2 = 0x0004
@@ -31,6 +31,7 @@ _TP_STATUS_VLAN_VALID = 1 << 4
 _TP_STATUS_VLAN_TPID_VALID = 1 << 6
 _AUXDATA = struct.Struct("=IIIHHHH")
 _ROOM = 1 << 17
+_ENDLESS = 100_000  # frames: what a tap's buffer holds is a twentieth of it
 _SO_TIMESTAMPNS = 35  # SO_TIMESTAMPNS_OLD: struct timespec of longs (asm-generic/socket.h)
 _TIMESPEC = struct.Struct("@ll")
 
@@ -72,15 +73,23 @@ class Tap:
             raise
 
     def frames(self, *, outgoing: bool = False) -> list[bytes]:
-        """Take what arrived (or, on a tap that hears them, what was sent) since the last time."""
+        """Take what arrived (or, on a tap that hears them, what was sent) since the last time.
+
+        Raises:
+            Error: It does not end.
+        """
         taken: list[bytes] = []
-        while True:
+        for _ in range(_ENDLESS):
             try:
                 data, extra, _, origin = self.socket.recvmsg(_ROOM, 128, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return taken
             if (origin[2] == _PACKET_OUTGOING) is outgoing:
                 taken.append(_with_tag(data, extra))
+        raise Error(
+            f"{origin[0]}: frames arrive without end: a program sends them round again and again "
+            "(a redirect to where they came from), so none of them ends anywhere"
+        )
 
     def timed(self) -> None:
         """Have the kernel note when each frame passed; `records()` tells it."""
