@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,22 @@ def it_never_aborts(before, run):
     "Let it, for once."
 
 @packetrig.check
+def everybody_passes(before, run):
+    return run.verdict is not XDP.ABORTED
+
+@packetrig.check
 def nobody_asks_twice(before, run):
     global seen
     seen += 1
     if seen == 40:
         os.kill(os.getpid(), signal.SIGINT)
+
+@packetrig.check
+def nobody_ends_it(before, run):
+    global seen
+    seen += 1
+    if seen == 40:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 @packetrig.check
 def it_breaks(before, run):
@@ -201,13 +213,16 @@ def test_a_model_and_another_program_judge_too(fuzz: Command, capture: Capture) 
     assert (by_model.code, by_other.code) == (1, 1)
 
 
-def test_ctrl_c_ends_it_with_the_summary(fuzz: Command) -> None:
-    ended = fuzz("--check", "rules.py:nobody_asks_twice", "--runs", 100_000_000)
+@pytest.mark.parametrize("check", ["nobody_asks_twice", "nobody_ends_it"])
+def test_ctrl_c_and_sigterm_end_it_with_the_summary(fuzz: Command, check: str) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+
+    ended = fuzz("--check", f"rules.py:{check}", "--runs", 100_000_000)
 
     assert "ended by interrupted, seed 7" in ended.out
     assert ended.out.endswith("1 finding\n")
     assert (ended.code, ended.err) == (1, "")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 @pytest.mark.slow
@@ -368,6 +383,37 @@ def test_a_finding_that_is_known_is_told_again_and_its_file_stays(fuzz: Command)
 
     assert f"found {ABORTS} at" in ended.out
     assert path.read_text() == before
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_finding_whose_packet_is_right_by_now_is_written_anew(
+    fuzz: Command, packetrig: Command, is_kept: bool
+) -> None:
+    fuzz()
+    path = FOLDER / f"{ABORTS}.toml"
+    known = crashfile.read(path)
+    path.unlink()
+    crashfile.write(replace(known, frames=(GOOD,), is_kept=is_kept))
+
+    fuzz()
+
+    assert crashfile.read(path).frames == known.frames
+    assert packetrig("replay", ABORTS).code == 1
+    moved = path.with_stem(f"{ABORTS}-1")
+    assert moved.exists() is moved.with_suffix(".pcap").exists() is is_kept
+    assert not is_kept or crashfile.is_kept(moved.read_text())
+
+
+def test_a_check_that_was_left_out_is_left_out_again(fuzz: Command, packetrig: Command) -> None:
+    fuzz("--without", "it_never_aborts", "--check", "rules.py:everybody_passes")
+    path = next(
+        each for each in FOLDER.glob("*.toml") if crashfile.read(each).check == "everybody_passes"
+    )
+
+    ended = packetrig("replay", path.stem, "--json")
+
+    assert crashfile.read(path).made.without == ("it_never_aborts",)
+    assert "everybody passes does not hold" in json.loads(ended.out)["findings"][0]["failure"]
 
 
 @pytest.mark.slow

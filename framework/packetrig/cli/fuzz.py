@@ -21,7 +21,7 @@ from ..fuzz import (
     given,
     named,
 )
-from ..fuzz.again import recipe_of
+from ..fuzz.again import make_room, recipe_of
 from ..fuzz.campaigns import campaign
 from ..fuzz.engine import default_seeds
 from ..fuzz.events import Ended, Event, Found, Progress, Started
@@ -184,10 +184,11 @@ def _recipe(source: str, options: dict[str, Any]) -> tuple[Recipe, Made]:
         maps=setup.maps,
         globals={**setup.globals, **inputs.values(options["assignments"])},
         checks=tuple(dict.fromkeys(checks)),
+        without=tuple(options["without"]),
         model=named.model_of(options["model"])[0] if options["model"] else "",
         against=options["against"] or "",
     )
-    recipe = recipe_of(made, without=options["without"])
+    recipe = recipe_of(made)
     # Errors about it name the file that it came from.
     recipe = replace(recipe, setup=replace(recipe.setup, path=setup.path))
     spec = recipe.plain
@@ -227,6 +228,7 @@ def _told(
                 show.found(event, crashfile.path_of(event.finding, crashes))
                 if github:
                     console.say(sarif.annotation(event.finding.result()))
+                make_room(event.finding, crashes)
                 crashfile.write(event.finding, crashes)  # told before: the disk may be full
                 continue
             if isinstance(event, Started) and not is_blind:
@@ -247,7 +249,7 @@ def _guided(program: str, why_plain: str) -> None:
 
 
 def _until_interrupted(events: Iterator[Event]) -> Iterator[Event]:
-    """Hand the events on; Ctrl-C ends the campaign with its summary, a second one ends all."""
+    """Hand the events on; Ctrl-C or SIGTERM ends it with its summary, a second one ends all."""
     # Asked for between two events alone: a finding that is being written is written.
     asked = False
 
@@ -257,7 +259,7 @@ def _until_interrupted(events: Iterator[Event]) -> Iterator[Event]:
             raise KeyboardInterrupt
         asked = True
 
-    was = signal.signal(signal.SIGINT, stop)
+    was = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         while (event := next(events, None)) is not None:
             yield event
@@ -265,7 +267,8 @@ def _until_interrupted(events: Iterator[Event]) -> Iterator[Event]:
                 yield from _ended(events)
                 return
     finally:
-        signal.signal(signal.SIGINT, was)
+        for each, handler in was.items():
+            signal.signal(each, handler)
 
 
 def _ended(events: Generator[Event, None, None]) -> Iterator[Event]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import Error, Failure
 from ..replay import Setup
 from ..spec import build
-from . import named
+from . import crashfile, named
 from .finding import Finding, Made
 from .target import Recipe
 
@@ -71,7 +71,24 @@ def check(finding: Finding) -> tuple[Failure | None, str]:
     return failure, recipe.plain.sha256
 
 
-def recipe_of(made: Made, *, feedback: bool = True, without: Sequence[str] = ()) -> Recipe:
+def make_room(finding: Finding, folder: str | os.PathLike[str]) -> None:
+    """Move away the file of a finding whose packets no longer fail, for those that do.
+
+    A kept one stays a test, as `<id>-1.toml`; another one is overwritten by what `write` writes.
+    """
+    path = crashfile.path_of(finding, folder)
+    if not path.exists():
+        return
+    known = crashfile.read(path)
+    if known.frames == finding.frames or again(known).status is not Status.FIXED:
+        return
+    if known.is_kept:
+        crashfile.move(path)
+    else:
+        path.unlink()
+
+
+def recipe_of(made: Made, *, feedback: bool = True) -> Recipe:
     """Make what a campaign is made of from the words of a file or of a command line.
 
     Raises:
@@ -85,7 +102,7 @@ def recipe_of(made: Made, *, feedback: bool = True, without: Sequence[str] = ())
         "program": made.program or None,
         "kind": made.kind,
         "checks": tuple(checks),
-        "without": tuple(without),
+        "without": made.without,
         "model": named.model_of(made.model)[1] if made.model else None,
         "against": build(made.against) if made.against else None,
     }

@@ -7,6 +7,7 @@ from what stands there.
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import re
 import tomllib
@@ -115,6 +116,17 @@ def keep(path: Path) -> bool:
     return True
 
 
+def move(path: Path) -> Path:
+    """Give a crash file and its capture the next free name after their own; return it."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(1))
+    free = next(each for each in numbered if not each.exists())
+    capture = path.with_suffix(".pcap")
+    if capture.exists():
+        capture.replace(free.with_suffix(".pcap"))
+    path.replace(free)
+    return free
+
+
 def is_kept(text: str) -> bool:
     """Tell of the text of a crash file whether it is a test."""
     return (found := _KEPT.search(text)) is not None and found[1] == "true"
@@ -136,8 +148,8 @@ def find(name: str, folder: str | os.PathLike[str] = FOLDER) -> Path:
         return Path(name)
     there = {path.stem: path for path in listed(folder)}
     found = [each for each in there if name and each.startswith(name.lower())]
-    if len(found) == 1:
-        return there[found[0]]
+    if len(found) == 1 or name.lower() in found:
+        return there[name.lower() if name.lower() in found else found[0]]
     if found:
         raise Error(f"'{name}' is the beginning of several findings: {_shown(there, found)}")
     if not there:
@@ -183,7 +195,13 @@ def _lines(finding: Finding, folder: str | os.PathLike[str]) -> Iterator[str]:
         include=list(made.include),
         object=finding.object_sha256,
     )
-    yield from _table("judged", checks=list(made.checks), model=made.model, against=made.against)
+    yield from _table(
+        "judged",
+        checks=list(made.checks),
+        without=list(made.without),
+        model=made.model,
+        against=made.against,
+    )
     seed = {} if finding.seed is None else {"seed": finding.seed}
     yield from _table("found", **seed, kernel=finding.kernel, packetrig=finding.version)
     yield from _setup(made)
@@ -303,6 +321,7 @@ def _finding(found: Mapping[str, Any]) -> Finding:
             maps=setup.get("maps", {}),
             globals=setup.get("globals", {}),
             checks=tuple(judged.get("checks", ())),
+            without=tuple(judged.get("without", ())),
             model=judged.get("model", ""),
             against=judged.get("against", ""),
         ),

@@ -58,6 +58,7 @@ class Made:
     maps: Mapping[str, Any] = field(default_factory=dict)
     globals: Mapping[str, Any] = field(default_factory=dict)
     checks: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     model: str = ""
     against: str = ""
 

@@ -93,6 +93,7 @@ def _judging(finding: Finding, name: str) -> str:
     names = [_name_in(each) for each in finding.made.checks]
     # By the way people write Python, a name in capitals is of several.
     given = [f"*{each}" if each.isupper() else each for each in names]
+    given += [f"without={list(finding.made.without)!r}"] if finding.made.without else []
     given += ["model=model"] if finding.made.model else []
     return f"{name}.judge({', '.join(['frame', *given])})"
 

@@ -103,6 +103,7 @@ def made_of(recipe: Recipe) -> Made:
         maps=recipe.setup.maps,
         globals=recipe.setup.globals,
         checks=tuple(dict.fromkeys(_where(check) for check in recipe.checks)),
+        without=tuple(getattr(each, "name", each) for each in recipe.without),
         model=_where(recipe.model) if recipe.model is not None else "",
         against=_shown(against.source or against.path or Path(against.name)) if against else "",
     )

@@ -10,6 +10,7 @@ from typing import Any
 from .. import fuzz
 from ..errors import Failure
 from ..fuzz import Ended, Found, NewEntry, Progress, Started, Unrepeated, crashfile, repeat
+from ..fuzz.again import make_room
 from . import policy
 from .captures import filled, read_setup
 from .outcome import Answer, Candidate, Outcome, Reason
@@ -137,6 +138,7 @@ def _reasons(
             if found.finding:
                 text = f"{found.finding.place}: {text}"
             if found.finding and rule.crashes:
+                make_room(found.finding, rule.crashes)
                 crashfile.write(found.finding, rule.crashes)
                 command = repeat.replay(found.finding, rule.crashes)
                 yield Reason(text, command, str(found.failure))
