@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from packetrig.live import Wire
+    from packetrig.testing.printing import Printing
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -138,6 +139,21 @@ def wire() -> Generator[Wire, None, None]:
         pytest.fail(f"the test left something behind on the wire: {'; '.join(left)}", pytrace=False)
 
 
+@pytest.fixture(scope="session")
+def printed(request: pytest.FixtureRequest) -> Generator[Printing, None, None]:
+    """Give the lines that programs print with bpf_printk, as a list each time it is called.
+
+    firewall.run(frame)
+    assert printed() == ["blocked: 10.0.0.66"]
+
+    They are those of this test, and of the programs that it runs itself; a failed test shows them.
+    """
+    from packetrig.testing import printing
+
+    with printing.heard(request.config) as heard:
+        yield heard
+
+
 @pytest.fixture
 def packetrig_engine(request: pytest.FixtureRequest) -> str:
     """Name the engine that this run of a test is for; see packetrig.engines."""
@@ -227,6 +243,8 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
             testing.renew(item.config)
         if comparing := _in_use("comparisons"):
             comparing.forget(item.config)
+        if printing := _in_use("printing"):
+            printing.forget(item.config)
         return (yield)
     except Exception as e:
         _skip(e, item)

@@ -3,7 +3,7 @@
 The C is compiled by cffi (build.py) into `_kernel`:
 
 kernel.c       one test run, many of them, live frames, calls for maps
-link.c         links and pins
+link.c         links and pins, and tracefs
 fuzz.c         the loop of a campaign: fuzz_mutate.c makes frames, fuzz_frames.c knows headers
 
 and Python stands before it. What reads files needs no kernel:
@@ -12,6 +12,7 @@ libbpf.py      an object in libbpf's hands
 kinds.py       kinds of programs and maps, by name and number
 contexts.py    what may be set in a context, and its bytes
 probes.py      what this kernel can do: yes, no, or cannot tell
+printing.py    what programs print with bpf_printk
 elf.py         sections and symbols of an object file
 btf.py         its types; codec.py makes values of their bytes (scalars.py, structs.py), layout.py
                is what codecs are made of, values.py what values look like

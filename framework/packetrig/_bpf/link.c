@@ -109,3 +109,29 @@ int pr_pinned(const char *path)
 {
 	return bpf_obj_get(path);
 }
+
+/*
+ * tracefs as a mount that has no place in any tree: it is gone with its descriptor. The three
+ * numbers are the same on every architecture; older headers do not have them.
+ */
+int pr_tracefs(void)
+{
+	enum {
+		FSOPEN = 430,
+		FSCONFIG = 431,
+		FSMOUNT = 432,
+		CLOEXEC = 1,
+		CREATE = 6
+	};
+	long context = syscall(FSOPEN, "tracefs", CLOEXEC);
+	long fd = -1;
+	int error;
+
+	if (context < 0)
+		return -errno;
+	if (syscall(FSCONFIG, context, CREATE, NULL, NULL, 0) == 0)
+		fd = syscall(FSMOUNT, context, CLOEXEC, 0);
+	error = errno;
+	close((int)context);
+	return fd < 0 ? -error : (int)fd;
+}

@@ -10,6 +10,7 @@ renewal.py      every live object as new before each test and each Hypothesis ex
 covering.py     coverage: --bpf-cov, and coverage_files.py for its reports
 skips.py        what this kernel cannot do is a skip that says why, or a failure: --bpf-require
 reports.py      what a failed test shows beside its traceback
+printing.py     what programs print: the fixture `printed`
 comparisons.py  what a failed == shows
 kept.py         findings that were kept, as tests
 header.py       the line at the top of a pytest run

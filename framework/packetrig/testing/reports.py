@@ -17,13 +17,14 @@ from ..objects import Object
 from ..packets import explain
 from ..program import Program
 from ..run import Run, Runs, told
-from . import comparisons, renewal, skips
+from . import comparisons, printing, renewal, skips
 from .recipes import ClangWarning
 
 _ENTRIES_AT_MOST = 8
 _CHANGES_AT_MOST = 12
 _BYTES_AT_MOST = 1 << 24
 _LINE_AT_MOST = 300
+_PRINTED_AT_MOST = 40
 # Maps whose reading changes nothing and whose values are plain data.
 _PLAIN = (HASHES | ARRAYS) - OF_MAPS
 
@@ -96,6 +97,10 @@ def complete(
     blocks = list(_last_runs(item)) if report.when in ("setup", "call") else []
     if whole := comparisons.whole(item.config):
         blocks.insert(0, whole)
+    if said := printing.lines(item.config):
+        blocks.append(
+            "\n".join(["printed:", *(f"  {_cut(line)}" for line in said[-_PRINTED_AT_MOST:])])
+        )
     if isinstance(error, Failure) and error.repeat:
         blocks.append(f"check: {error.check}\nrepeat: {error.repeat}")
     if blocks:
