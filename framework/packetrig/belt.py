@@ -55,7 +55,8 @@ class Belt:
     """Hold the hooks that a packet passes, from the interface inwards and outwards.
 
     `run()` takes a packet that arrives: XDP, then TC ingress. `send()` takes one that leaves: TC
-    egress. Several TC programs are asked as the kernel asks them: the next one only when this one
+    egress. Several XDP programs are asked as libxdp's dispatcher asks them: the next one when this
+    one answers PASS, with the metadata that it left. Several TC programs are asked as the kernel asks them: the next one only when this one
     answers UNSPEC (or PIPE); mark, priority and cb stay with the packet.
 
     Metadata that XDP leaves before the frame reaches a TC program that looks at it. The test run
@@ -120,11 +121,13 @@ def _goes_on(step: Run) -> bool:
 
 def _next(program: Program, rest: Sequence[Program], before: Run) -> Run:
     """Run a program on what the one before it left: frame, metadata, and marks."""
+    if program.kind == "xdp":  # one behind the other, as a dispatcher calls them
+        return program.run(before.data, meta=before.metadata)
     kept: dict[str, Any] = {}
     if before.program.kind == "tc" and isinstance(before.context, Mapping):
         kept = {name: value for name in _KEPT if _is_set(value := before.context[name])}
     # As long as one of those still to come looks: what this one does to metadata counts as well.
-    if program.kind == "tc" and before.metadata and any(map(carried.reads_metadata, rest)):
+    if before.metadata and any(map(carried.reads_metadata, rest)):
         return carried.run(program, before.data, before.metadata, kept)
     return program.run(before.data, ctx=kept or None)
 

@@ -52,6 +52,25 @@ def test_a_packet_that_xdp_drops_goes_no_further(load: Load) -> None:
     assert [step.verdict for step in trip] == [XDP.DROP]
 
 
+def test_xdp_programs_behind_each_other_share_the_metadata(load: Load, marker) -> None:
+    marker.maps.marks["10.0.0.0/8"] = 7
+    reader = load(
+        """
+        SEC("xdp") int reader(struct xdp_md *ctx)
+        {
+            void *data = (void *)(long)ctx->data;
+            __u32 *meta = (void *)(long)ctx->data_meta; /* magic, mark */
+            return (void *)(meta + 2) <= data && meta[1] == 7 ? XDP_TX : XDP_DROP;
+        }
+        """
+    )
+    bystander = load('SEC("xdp") int bystander(struct xdp_md *ctx) { return XDP_PASS; }')
+
+    trip = packetrig.belt(marker, bystander, reader).run(Ether() / IP(src="10.0.0.66") / UDP())
+
+    assert [step.verdict for step in trip] == [XDP.PASS, XDP.PASS, XDP.TX]
+
+
 def test_a_packet_that_leaves_meets_tc_egress_alone(load: Load) -> None:
     road = packetrig.belt(load(FIRST), load(OUTWARD))
 
