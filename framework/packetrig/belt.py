@@ -56,8 +56,9 @@ class Belt:
 
     `run()` takes a packet that arrives: XDP, then TC ingress. `send()` takes one that leaves: TC
     egress. Several XDP programs are asked as libxdp's dispatcher asks them: the next one when this
-    one answers PASS, with the metadata that it left. Several TC programs are asked as the kernel asks them: the next one only when this one
-    answers UNSPEC (or PIPE); mark, priority and cb stay with the packet.
+    one answers PASS, with the metadata that it left. Several TC programs are asked as the kernel
+    asks them: the next one only when this one answers UNSPEC (or PIPE); mark, priority and cb stay
+    with the packet.
 
     Metadata that XDP leaves before the frame reaches a TC program that looks at it. The test run
     cannot hand it over, so such a step takes the kernel's own road from XDP to TC, in a namespace
