@@ -128,6 +128,23 @@ def test_an_interface_that_vanishes_while_watched_is_named(
     assert [spot["interface"] for spot in machine.status()] == ["right"]
 
 
+def test_an_interface_that_goes_down_while_watched_is_named(
+    machine: Rig, path: Path, spare: str
+) -> None:
+    machine(*force(path, spare))
+    before = machine.status()[0]["program_id"]
+    watched = machine.start(*force(path, spare, "new_xdp"), "--for", "10m", "--every", "10ms")
+    watched.line("is attached, watched")
+    with netlink(machine.wire.right.namespace, "taking it down") as route:
+        route.link("set", index=route.link_lookup(ifname=spare)[0], state="down")
+    ended = watched.end()
+
+    assert ended.code == 2
+    assert "spare went down: nothing shows whether the program works" in ended.err
+    assert "stands there again, as before" in ended.err
+    assert [spot["program_id"] for spot in machine.status()] == [before]
+
+
 def test_an_interface_that_vanished_is_told_and_can_be_forgotten(
     machine: Rig, path: Path, spare: str, filtering: None
 ) -> None:
@@ -569,6 +586,8 @@ def test_without_a_reason_nothing_is_attached(machine: Rig, path: Path) -> None:
         (("--watch", "true"), "nothing would be watched: say for how long with --for"),
         (("--for", "soon"), "'soon' is no time: write 30s, 500ms, 5m or 1h"),
         (("--min-traffic", "2"), "2.0 is not in the range"),
+        (("--min-traffic", "nan", "--for", "3s"), "write a share from 0 to 1"),
+        (("--for", "9999999h"), "'9999999h' is more than a year"),
         (("--program", "odl_xdp"), "no program named 'odl_xdp', did you mean 'old_xdp'?"),
         (("--set", "pased=1"), "no global named 'pased', did you mean 'passed'?"),
         (("--keep-maps",), "--keep-maps: packetrig has attached nothing to right yet"),
@@ -596,6 +615,7 @@ def test_what_cannot_be_told_of_nothing_is_told(machine: Rig) -> None:
     )
     assert "--recover" in machine("attach").err
     assert machine("status", "--iface", "nope").code == 2
+    assert "no interface named nope" in machine("attach", "--recover", "--iface", "nope").err
 
 
 def test_without_a_bpffs_the_command_to_mount_one_is_named(machine: Rig, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import tempfile
 from collections.abc import Callable
@@ -88,6 +90,34 @@ def test_a_health_command_that_hangs_is_named_and_killed(
 
     assert ended.code == 1
     assert "the health command did not end within 0.1 s and was killed: " in ended.err
+    assert top(machine) == ("attached", "old_xdp")
+
+
+def test_what_a_health_command_leaves_in_the_background_ends_with_it(
+    machine: Rig, attach: Attach, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "alive")
+    reader = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
+    command = f"exec 9> {tmp_path}/alive; sleep 60 & exit 0"
+
+    held = attach("new_xdp", "--for", "20ms", "--every", "10ms", "--watch", command)
+
+    with os.fdopen(reader, "rb") as ends:
+        # Readable when nobody has it open for writing any more.
+        assert select.select([ends], [], [], 10)[0]
+    assert held.code == 0
+
+
+def test_a_health_command_that_was_killed_is_named(
+    machine: Rig, attach: Attach, tmp_path: Path
+) -> None:
+    attach("old_xdp")
+    command = f"test -e {tmp_path}/twice && kill -9 $$; touch {tmp_path}/twice"
+
+    ended = attach("new_xdp", "--for", "10m", "--every", "10ms", "--watch", command)
+
+    assert ended.code == 1
+    assert "the health command was killed by signal 9: " in ended.err
     assert top(machine) == ("attached", "old_xdp")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from . import console, inputs
 from .main import Exit
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+_LONGEST = 8760  # hours: select() refuses what no watch needs
 _MODES = click.Choice(deploy.MODES)
 
 
@@ -27,7 +29,10 @@ def seconds_of(context: click.Context, parameter: click.Parameter, value: str) -
         raise click.BadParameter(
             f"'{value}' is no time: write 30s, 500ms, 5m or 1h", ctx=context, param=parameter
         )
-    return float(found[1]) * _UNITS[found[2] or "s"]
+    seconds = float(found[1]) * _UNITS[found[2] or "s"]
+    if seconds > _LONGEST * 3600:
+        raise click.BadParameter(f"'{value}' is more than a year", ctx=context, param=parameter)
+    return seconds
 
 
 @click.command("attach")
@@ -157,6 +162,8 @@ def _check(
     asked = plan.command or plan.counters or plan.max_drops is not None
     if not plan.seconds and (asked or plan.min_traffic is not None):
         raise Error("nothing would be watched: say for how long with --for")
+    if plan.min_traffic is not None and math.isnan(plan.min_traffic):
+        raise Error("--min-traffic nan: write a share from 0 to 1")
     if plan.min_traffic is not None and plan.seconds < plan.baseline:
         raise Error("--min-traffic compares spans of --baseline: --for must be at least as long")
     if plan.seconds and plan.every <= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import Error
+from ..live import hooks
 from . import carry, places, recovery
 from . import journal as journals
 from .journal import Busy
@@ -24,7 +25,11 @@ class Recovered:
 
 
 def recover_all(interface: str | None = None) -> list[Recovered]:
-    """Complete or undo what is unfinished, and sweep what nobody speaks of."""
+    """Complete or undo what is unfinished, and sweep what nobody speaks of.
+
+    Raises:
+        Gone: There is no such interface, and nothing is known of one.
+    """
     found = []
     for path in journals.all_files():
         try:
@@ -40,6 +45,8 @@ def recover_all(interface: str | None = None) -> list[Recovered]:
             Recovered(each.spot, f"{_LEFT}: taken away", True) for each in orphans() if each.sweep()
         ]
         sweep_folders()
+    elif not found:
+        hooks.interface(interface)
     return found
 
 
@@ -53,7 +60,7 @@ def _one(spot: Spot) -> Recovered:
         with journals.locked(spot):
             return Recovered(spot, recovery.recover(spot, "whoever watched it is gone"), True)
     except Busy as e:
-        return Recovered(spot, str(e), False)
+        return Recovered(spot, str(e).removeprefix(f"{spot.name}: "), False)
     except Error as e:
         return Recovered(spot, str(e), False)
 

@@ -134,11 +134,13 @@ class Sample:
 
     at: float
     counters: Mapping[str, int]
+    is_up: bool
 
     @classmethod
     def take(cls, name: str) -> Sample:
         """Read them now."""
-        return cls(time.monotonic(), hooks.interface(name).counters)
+        found = hooks.interface(name)
+        return cls(time.monotonic(), found.counters, found.is_up)
 
     def rate(self, since: Sample, key: str) -> float:
         """Return packets a second since an earlier sample."""
@@ -203,7 +205,7 @@ class Watcher:
             Unhealthy: Something does not hold.
             Stopped: A signal came.
             Gone: The interface is not there any more.
-            Error: Another program stands there.
+            Error: Another program stands there, or the interface went down.
         """
         while True:
             began = time.monotonic()
@@ -229,7 +231,10 @@ class Watcher:
             )
         for limit in self._plan.counters:
             limit.hold(self._loaded)
-        self._compare(Sample.take(self._name))
+        now = Sample.take(self._name)
+        if self._start.is_up and not now.is_up:
+            raise Error(f"{self._name} went down: nothing shows whether the program works")
+        self._compare(now)
 
     def _compare(self, now: Sample) -> None:
         drops = {key: now.grown(self._start, key) for key in _DROPS}
@@ -257,10 +262,10 @@ class Watcher:
 
 
 def run_command(plan: Watch, stop: Stop) -> None:
-    """Run the health command once.
+    """Run the health command once; what it started ends with it.
 
     Raises:
-        Unhealthy: It failed, or did not end in time; it is killed then, with all it started.
+        Unhealthy: It failed, or did not end in time; it is killed then.
         Stopped: A signal came.
     """
     shown = plan.command if len(plan.command) <= 60 else f"{plan.command[:57]}..."
@@ -278,8 +283,9 @@ def run_command(plan: Watch, stop: Stop) -> None:
         try:
             ended = _wait(process, plan.command_seconds, stop)
         finally:
-            if not ended:
-                os.killpg(process.pid, signal.SIGKILL)
+            # What it left in the background as well: the next round starts its own. The number of
+            # the group is still its own, nobody has waited for its leader.
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if not ended:
             raise Unhealthy(
@@ -291,8 +297,13 @@ def run_command(plan: Watch, stop: Stop) -> None:
             said.seek(0)
             lines = said.read()[-500:].decode(errors="replace").strip().splitlines()
             last = f" ({lines[-1]})" if lines else ""
+            how = (
+                f"failed with exit code {process.returncode}"
+                if process.returncode > 0
+                else f"was killed by signal {-process.returncode}"
+            )
             raise Unhealthy(
-                f"the health command failed with exit code {process.returncode}: {shown}{last}",
+                f"the health command {how}: {shown}{last}",
                 check="command",
             )
 
