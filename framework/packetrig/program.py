@@ -323,6 +323,8 @@ class Program:
     def _refused(self, error: int, frame: bytes, *, has_context: bool = False) -> Exception:
         self.last = None  # an earlier answer would be told as this one's
         if error == errno.EBADMSG and self._runner.flags & _CHECKSUM_COMPLETE:
+            if reason := refusals.sum_reason(self.owner.spec.helpers_of(self.name)):
+                return InputRefused(f"{self.name}: {reason}")
             return Failure(
                 f"{self.name}: skb->csum is stale after the run: it changed bytes that the device "
                 "summed (CHECKSUM_COMPLETE) and did not take the change into the sum, so the stack "

@@ -7,6 +7,7 @@ would ever hand a program. `limits()` asks this kernel; `before()` and `after()`
 from __future__ import annotations
 
 import errno
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,6 +34,8 @@ WITHOUT_ETHERNET = SKB_KINDS - {"tc", "action"}
 # Kinds that are given a context and no frame.
 FRAMELESS = frozenset({"sk_lookup", "raw_tracepoint", "syscall"})
 MAX_REPEAT = 10_000_000
+# What they do to skb->csum is right, and a test run takes it for wrong.
+_SUM_APART = {18: "bpf_skb_vlan_push", 19: "bpf_skb_vlan_pop", 38: "bpf_skb_change_tail"}
 
 # What an errno means to one kind of map.
 _NO_DEVICE = (
@@ -124,6 +127,19 @@ def checksum_reason(kind: str) -> str:
             "this kernel's test run has no BPF_F_TEST_SKB_CHECKSUM_COMPLETE (Linux 6.11 has)",
         )
     return ""
+
+
+def sum_reason(helpers: Collection[int]) -> str:
+    """Say why a stale sum tells nothing about a program that calls these helpers; "" if it does.
+
+    The test run compares skb->csum whatever became of it. bpf_skb_change_tail takes the mark
+    CHECKSUM_COMPLETE off a packet that it cuts, and the stack sums again; the two for VLAN tags
+    count the Ethernet header on a real TC ingress alone (bpf_push_mac_rcsum).
+    """
+    found = [name for number, name in _SUM_APART.items() if number in helpers]
+    if not found:
+        return ""
+    return f"with {' and '.join(found)} a test run cannot tell whether skb->csum is stale"
 
 
 def behind_redirect(what: str, section: str) -> Unsupported:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
@@ -103,6 +103,25 @@ def test_a_wrong_checksum_may_stay_wrong(judged: Judged) -> None:
     wrong = PACKET[:24] + b"\xab\xcd" + PACKET[26:]
 
     judged("spoils_checksum").judge(wrong)
+
+
+def test_an_answer_that_is_shorter_needs_right_checksums_too(judged: Judged) -> None:
+    asked = bytes(ETHER / IP() / UDP() / bytes(60))
+    answer = ETHER / IP() / ICMP(type=3, code=4) / asked[14:42]
+    run = judged("bridges").run(asked)
+
+    checks.right_checksums_stay_right(asked, run._replace(data=bytes(answer)))
+    answer[ICMP].chksum = 1
+    with pytest.raises(Failure, match="ICMP.chksum made wrong"):
+        checks.right_checksums_stay_right(asked, run._replace(data=bytes(answer)))
+
+
+def test_what_was_inside_all_along_is_not_laid_to_the_program(judged: Judged) -> None:
+    inside = bytes(ETHER / IP() / ICMP(chksum=1) / b"data")
+    asked = bytes(ETHER / IP() / UDP(dport=7) / b"a tunnel of their own" / inside)
+    run = judged("bridges").run(asked)
+
+    checks.right_checksums_stay_right(asked, run._replace(data=inside))
 
 
 def test_a_packet_at_its_end_is_not_forwarded(judged: Judged) -> None:

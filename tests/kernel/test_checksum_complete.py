@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import Dot1Q, Ether
 
 import packetrig
 from packetrig import TC, Failure, InputRefused, Object, Unsupported, refusals
@@ -120,6 +120,26 @@ def test_a_translated_address_is_in_the_pseudo_header_too(
         assert rig.run(V4).bad_checksums == [], "the frame is right, the sum beside it is not"
         with pytest.raises(Failure, match="BPF_F_PSEUDO_HDR"):
             rig.run(V4, checksum_complete=True)
+
+
+# What these do to skb->csum is right on a real ingress; the test run compares it all the same.
+@pytest.mark.parametrize(
+    ("call", "helper"),
+    [
+        ("bpf_skb_vlan_pop(skb)", "bpf_skb_vlan_pop"),
+        ("bpf_skb_change_tail(skb, skb->len - 4, 0)", "bpf_skb_change_tail"),
+    ],
+    ids=["pop", "cut"],
+)
+def test_nobody_is_accused_where_the_test_run_cannot_tell(
+    load: Load, call: str, helper: str
+) -> None:
+    rig = load(f'SEC("tc") int entry(struct __sk_buff *skb) {{ {call}; return 0; }}')
+    frame = bytes(ETHER / Dot1Q(vlan=5) / IP() / UDP() / b"hello")
+
+    assert rig.judge(frame).data != frame
+    with pytest.raises(InputRefused, match=f"with {helper} a test run cannot tell whether skb->c"):
+        rig.run(frame, checksum_complete=True)
 
 
 def test_a_finding_leaves_the_next_run_as_ever(load: Load) -> None:

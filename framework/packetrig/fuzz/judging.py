@@ -17,7 +17,7 @@ from .._bpf import lib, probes
 from ..checks import Check
 from ..checks.judging import selected
 from ..errors import Failure
-from ..refusals import SKB_KINDS
+from ..refusals import SKB_KINDS, sum_reason
 from ..state import Moment
 from .loop import CHECKSUM_COMPLETE, Loop, Runner, Story
 from .target import Target
@@ -312,6 +312,11 @@ def _has_sums(target: Target) -> bool:
     return target.program.kind in SKB_KINDS and probes.has_checksum_complete()
 
 
+def _helpers(target: Target) -> frozenset[int]:
+    program = target.program
+    return program.owner.spec.helpers_of(program.name)
+
+
 def _why_not(rule: Check, target: Target) -> str:
     if obstacle := target.object.state.obstacle:
         return obstacle
@@ -319,4 +324,6 @@ def _why_not(rule: Check, target: Target) -> str:
         return "the program asks for the time, a random number or the processor"
     if rule is checks.a_dropped_packet_grows_no_map or _is_of_drops(rule):
         return "the program adds nothing to maps"
+    if rule is _SUMMED and (reason := sum_reason(_helpers(target))):
+        return reason
     return f"it does not apply to this {target.program.kind} program"
