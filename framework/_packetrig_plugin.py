@@ -17,8 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from packetrig._bpf.printing import Printing
     from packetrig.live import Wire
-    from packetrig.testing.printing import Printing
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -29,6 +29,8 @@ class Answer:
     maps, `{map: {key: (old, new)}}`, all of them (`{}`: none); of a per-CPU map the sums are
     compared. `metadata` are the bytes in front of the frame, `context` fields of the context by
     name. ANY fits everything.
+
+        return Answer(TC.OK, changes={"traffic": {7: (before, ANY)}}, context={"mark": 7})
     """
 
     verdict: Any

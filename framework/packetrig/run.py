@@ -35,6 +35,10 @@ class Run(_Fields):
     little: see `packetrig bench`); `program` the one that ran.
 
     Two runs are equal when verdict, data, metadata and context are; time and program do not count.
+
+        run = router.run(packet)
+        assert run.verdict is XDP.REDIRECT
+        assert run.changes == {"IP.ttl": (64, 63), "IP.chksum": ANY, "Ether.dst": (A, B)}
     """
 
     # A tuple inside: as immutable as a frozen dataclass, made in 0.1 us where that takes 0.9.

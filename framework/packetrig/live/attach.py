@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,14 +18,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from .. import _bpf
 from .._bpf.kinds import BEHIND_REDIRECT
 from ..errors import Error, Unsupported
 from .namespace import Namespace
 from .parking import PARKING
-from .rtnl import netlink
+from .rtnl import add_clsact, netlink, program_of_filter
 
 
 class Mode(Enum):
@@ -108,7 +105,6 @@ _UPDATE_IF_NOEXIST, _SKB_MODE, _DRV_MODE, _REPLACE = 1, 2, 4, 16
 _XDP_FLAG = {Mode.NATIVE: _DRV_MODE, Mode.GENERIC: _SKB_MODE}
 _XDP_ID = {Mode.NATIVE: "IFLA_XDP_DRV_PROG_ID", Mode.GENERIC: "IFLA_XDP_SKB_PROG_ID"}
 _CLSACT_INGRESS, _CLSACT_EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
-_TCA_BPF_ID = 11
 _PARENT = {Mode.TC_INGRESS: _CLSACT_INGRESS, Mode.TC_EGRESS: _CLSACT_EGRESS}
 TCX_TYPES = {Mode.TCX_INGRESS: 46, Mode.TCX_EGRESS: 47}  # enum bpf_attach_type
 
@@ -262,7 +258,7 @@ def _tc(place: Place, fd: int, name: str, mode: Mode) -> Iterator[None]:
     parent = _PARENT[mode]
     ours = program_id(fd)
     with _netlink(place, what) as route:
-        owns_qdisc = _add_clsact(route, place)
+        owns_qdisc = add_clsact(route, place.index)
         route.tc(
             "add-filter",
             "bpf",
@@ -293,32 +289,10 @@ def _tc(place: Place, fd: int, name: str, mode: Mode) -> Iterator[None]:
                 route.tc("del", "clsact", place.index)
 
 
-def _add_clsact(route: Any, place: Place) -> bool:
-    try:
-        route.tc("add", "clsact", place.index)
-    except NetlinkError as e:
-        if e.code == errno.EEXIST:
-            return False
-        if e.code in (errno.ENOENT, errno.EOPNOTSUPP):
-            raise Unsupported("TC (clsact)", "this kernel has no clsact qdisc") from e
-        raise
-    return True
-
-
 def filters(route: Any, index: int, mode: Mode) -> list[tuple[int, int, int]]:
     """List (priority, handle, program id) of each BPF filter of an interface's clsact."""
     return [
-        (message["info"] >> 16, message["handle"], _filter_program(message))
+        (message["info"] >> 16, message["handle"], program_of_filter(message))
         for message in route.get_filters(index=index, parent=_PARENT[mode])
         if message.get_attr("TCA_OPTIONS")
     ]
-
-
-def _filter_program(message: Any) -> int:
-    # pyroute2's table of TCA_BPF_* ends before TCA_BPF_ID: it is read from the message's bytes.
-    for _, value in message.get_attr("TCA_OPTIONS")["attrs"]:
-        header = value["header"] if isinstance(value, dict) and "header" in value else {}
-        if header.get("type") == _TCA_BPF_ID:
-            start = value.offset + 4
-            return int.from_bytes(value.data[start : start + 4], sys.byteorder)
-    return 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from ..errors import Error, Unsupported
+from ..errors import Error
 from .attach import _HINTS
-from .rtnl import _in_words
+from .rtnl import _in_words, add_clsact, program_of_filter
 
 _UPDATE_IF_NOEXIST, _SKB_MODE, _DRV_MODE, _REPLACE = 1, 2, 4, 16
 # By the names of the modes: the flag that asks for one, and the attribute that reports one.
@@ -31,7 +30,6 @@ _XDP_ID = {
     "offloaded": "IFLA_XDP_HW_PROG_ID",
 }
 PARENT = {"tc-ingress": 0xFFFFFFF2, "tc-egress": 0xFFFFFFF3}
-_TCA_BPF_ID = 11
 _ACT_DIRECT = 1  # TCA_BPF_FLAG_ACT_DIRECT
 ETH_P_ALL = 0x0003
 _IFF_UP = 1
@@ -154,18 +152,13 @@ def filters(index: int, hook: str) -> list[Filter]:
 def _program_of(message: Any) -> tuple[int, str, bool]:
     if message.get_attr("TCA_KIND") != "bpf":
         return 0, str(message.get_attr("TCA_KIND")), False
-    # pyroute2's table of TCA_BPF_* ends before TCA_BPF_ID: it is read from the message's bytes.
-    number, name, flags = 0, "", 0
+    name, flags = "", 0
     for key, value in message.get_attr("TCA_OPTIONS")["attrs"]:
         if key == "TCA_BPF_NAME":
             name = str(value)
         if key == "TCA_BPF_FLAGS":
             flags = int(value)
-        header = value["header"] if isinstance(value, dict) and "header" in value else {}
-        if header.get("type") == _TCA_BPF_ID:
-            start = value.offset + 4
-            number = int.from_bytes(value.data[start : start + 4], sys.byteorder)
-    return number, name, bool(flags & _ACT_DIRECT)
+    return program_of_filter(message), name, bool(flags & _ACT_DIRECT)
 
 
 def has_clsact(index: int) -> bool:
@@ -179,15 +172,7 @@ def has_clsact(index: int) -> bool:
 def ensure_clsact(index: int, *, doing: str) -> bool:
     """Make sure that there is a clsact qdisc; return whether it had to be made."""
     with _netlink(doing) as route:
-        try:
-            route.tc("add", "clsact", index)
-        except NetlinkError as e:
-            if e.code == errno.EEXIST:
-                return False
-            if e.code in (errno.ENOENT, errno.EOPNOTSUPP):
-                raise Unsupported("TC (clsact)", "this kernel has no clsact qdisc") from e
-            raise
-    return True
+        return add_clsact(route, index)
 
 
 def remove_clsact(index: int, *, doing: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from ..errors import Error, PermissionDenied
+from ..errors import Error, PermissionDenied, Unsupported
 from .namespace import Namespace
 
 _NO_HINTS: Mapping[int, str] = {}
+_TCA_BPF_ID = 11
 
 
 @contextmanager
@@ -49,3 +51,27 @@ def _in_words(e: NetlinkError, doing: str, hints: Mapping[int, str]) -> Error:
     said = str(e.args[1] if len(e.args) > 1 else "") or os.strerror(e.code)
     hint = hints.get(e.code)
     return Error(f"{doing}: {said}" + (f" ({hint})" if hint else ""))
+
+
+def add_clsact(route: Any, index: int) -> bool:
+    """Give an interface a clsact qdisc; return whether it had none."""
+    try:
+        route.tc("add", "clsact", index)
+    except NetlinkError as e:
+        if e.code == errno.EEXIST:
+            return False
+        if e.code in (errno.ENOENT, errno.EOPNOTSUPP):
+            raise Unsupported("TC (clsact)", "this kernel has no clsact qdisc") from e
+        raise
+    return True
+
+
+def program_of_filter(message: Any) -> int:
+    """Return the id of the program in a filter that the kernel told of; 0 when there is none."""
+    # pyroute2's table of TCA_BPF_* ends before TCA_BPF_ID: it is read from the message's bytes.
+    for _, value in message.get_attr("TCA_OPTIONS")["attrs"]:
+        header = value["header"] if isinstance(value, dict) and "header" in value else {}
+        if header.get("type") == _TCA_BPF_ID:
+            start = value.offset + 4
+            return int.from_bytes(value.data[start : start + 4], sys.byteorder)
+    return 0
