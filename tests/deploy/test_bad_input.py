@@ -502,10 +502,10 @@ def test_a_program_that_somebody_put_there_while_watched_is_left_alone(
 def test_what_is_forgotten_goes_on_filtering(machine: Rig, attach: Attach, filtering: None) -> None:
     machine.lost_its_journal = True
 
-    forgotten = machine("detach", "--iface", "right", "--forget")
+    forgotten = machine("detach", "--iface", "right", "--forget", "--json")
     again = machine("detach", "--iface", "right", "--mode", "native", "--forget")
 
-    assert "its program stays: /sys/fs/bpf/packetrig/" in forgotten.out
+    assert "its program stays: /sys/fs/bpf/packetrig/" in json.loads(forgotten.out)["forgotten"]
     assert again.err == "packetrig: right (xdp): packetrig knows nothing of it\n"
     assert [spot["state"] for spot in machine.status()] == ["not ours"]
 
@@ -616,6 +616,21 @@ def test_what_cannot_be_told_of_nothing_is_told(machine: Rig) -> None:
     assert "--recover" in machine("attach").err
     assert machine("status", "--iface", "nope").code == 2
     assert "no interface named nope" in machine("attach", "--recover", "--iface", "nope").err
+
+
+def test_a_bpffs_that_cannot_be_written_is_named(
+    machine: Rig, attach: Attach, filtering: None
+) -> None:
+    mount = ["mount", "-o", "remount,ro", "/sys/fs/bpf"]
+    machine.ask({"run": mount})
+    try:
+        ended = attach("new_xdp")
+    finally:
+        machine.ask({"run": [*mount[:2], "remount,rw", mount[3]]})
+
+    assert ended.code == 2
+    assert ended.err.startswith("packetrig: /sys/fs/bpf/packetrig/")
+    assert ended.err.endswith(": pinning it: Read-only file system\n")
 
 
 def test_without_a_bpffs_the_command_to_mount_one_is_named(machine: Rig, path: Path) -> None:

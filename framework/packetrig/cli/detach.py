@@ -25,7 +25,11 @@ def command(iface: str, mode: str | None, all_of_them: bool, forget: bool, as_js
     """
     hook = deploy.hook_of(mode) if mode else _only(iface)
     if forget:
-        console.say(deploy.forget(iface, hook))
+        said = deploy.forget(iface, hook)
+        if as_json:
+            console.document({"format": 1, "interface": iface, "hook": hook, "forgotten": said})
+        else:
+            console.say(said)
         return Exit.HELD
     done = deploy.detach(iface, hook, all_of_them=all_of_them)
     if as_json:

@@ -110,7 +110,10 @@ def pin(fd: int, path: Path) -> None:
     Raises:
         Error: The name cannot be given.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as e:
+        raise _refused(f"{path}: pinning it", e.errno or 0) from e
     error = -lib.pr_pin(fd, str(path).encode())
     if error:
         raise _refused(f"{path}: pinning it", error)
