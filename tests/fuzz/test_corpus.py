@@ -60,17 +60,6 @@ def test_a_corpus_without_a_folder_is_held_in_memory() -> None:
     corpus.add(b"frame")
 
     assert corpus.load() == [b"frame"]
-    assert corpus.new_since() == []
-
-
-def test_what_other_processes_add_is_found_once(folder: Path) -> None:
-    mine, other = Corpus(folder), Corpus(folder)
-    mine.load()
-    other.add(b"from elsewhere")
-    mine.add(b"of my own")
-
-    assert mine.new_since() == [b"from elsewhere"]
-    assert mine.new_since() == []
 
 
 def test_two_processes_may_add_the_same_frame(folder: Path) -> None:

@@ -40,7 +40,6 @@ from . import at_work
 
 ROOT = Path(__file__).parents[2]
 HTTP = ROOT / "progs" / "xdp_http.bpf.c"
-FAULTY = ROOT / "progs" / "faulty"
 SCRIPT = """
 import sys
 from packetrig.fuzz.engine import Limits

@@ -9,7 +9,7 @@ import pytest
 from packetrig import TC, XDP
 from packetrig.errors import Error
 from packetrig.live import Ended, Mode, Sent, Trip
-from packetrig.live.smoke import ends
+from packetrig.live.smoke import Difference, ends
 from packetrig.live.taps import ETH_P_802_2, ETH_P_802_3, _with_tag, protocol_of
 
 MACS = bytes.fromhex("020000000002020000000001")
@@ -106,3 +106,15 @@ def test_a_mode_is_known_by_its_name():
     assert Mode.of(Mode.NATIVE) is Mode.NATIVE
     with pytest.raises(Error, match="there are: native, generic, tc-ingress, tc-egress"):
         Mode.of("skb")
+
+
+def test_a_frame_that_came_out_otherwise_names_the_fields():
+    ip = bytes.fromhex("0800 4500001c00010000401166ce 0a000001 0a000002 00350035 0008eb31")
+    frame = MACS + ip
+    ended, seen = Ended.STACK, frame[:22] + b"\x3f" + frame[23:]
+
+    told = str(Difference(frame, XDP.PASS, ended, ended, frame, (seen,)))
+    twice = str(Difference(frame, XDP.PASS, ended, ended, frame, (frame, frame)))
+
+    assert told.startswith("XDP.PASS ended in stack as it should, with other bytes: IP.ttl (42")
+    assert twice.startswith("XDP.PASS ended in stack as it should, 2 times (42 bytes: ")

@@ -69,16 +69,6 @@ class Corpus:
         self._known = dict(self._read(self._names()))
         return list(self)
 
-    def new_since(self) -> list[bytes]:
-        """Read the frames that other processes have added since the last look.
-
-        Raises:
-            Error: As `load` does.
-        """
-        found = dict(self._read(name for name in self._names() if name not in self._known))
-        self._known |= found
-        return list(found.values())
-
     def add(self, frame: bytes) -> bool:
         """Keep a frame; tell whether it is new here.
 

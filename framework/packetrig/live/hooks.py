@@ -48,7 +48,6 @@ class Interface:
     mtu: int
     kind: str
     receive_queues: int
-    transmit_queues: int
     xdp: Mapping[str, int]
     counters: Mapping[str, int]
 
@@ -109,7 +108,6 @@ def interface(name: str) -> Interface:
         mtu=int(link.get_attr("IFLA_MTU") or 0),
         kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
         receive_queues=int(link.get_attr("IFLA_NUM_RX_QUEUES") or 1),
-        transmit_queues=int(link.get_attr("IFLA_NUM_TX_QUEUES") or 1),
         xdp={mode: number for mode, number in ids.items() if number},
         counters={key: value for key, value in counters.items() if isinstance(value, int)},
     )

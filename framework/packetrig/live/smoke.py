@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputRefused
+from ..packets import explain
 from ..verdicts import TC, XDP
 from . import traffic as real
 from .attach import Mode, program_of
@@ -55,8 +56,14 @@ class Difference:
         if self.expected is not self.seen:
             text = f"{verdict} should end in {self.expected.value}, ended in {self.seen.value}"
         else:
-            text = f"{verdict} ended in {self.seen.value} as it should, with other bytes"
+            text = f"{verdict} ended in {self.seen.value} as it should, {self._what_differs()}"
         return f"{text} ({len(self.frame)} bytes: {self.frame[:64].hex()})"
+
+    def _what_differs(self) -> str:
+        if len(self.seen_data) != 1:
+            return f"{len(self.seen_data)} times"
+        fields = explain.changes(self.expected_data, self.seen_data[0])
+        return f"with other bytes: {', '.join(fields)}"
 
 
 @dataclass(frozen=True, slots=True)
