@@ -167,6 +167,20 @@ def test_tests_that_cannot_run_leave_coverage_undecided(place: Path) -> None:
     assert "pytest could not run the tests" in found.outcome("coverage").reasons[0].text
 
 
+def test_too_little_coverage_is_no_fault_of_the_program_when_tests_could_not_be_told(
+    place: Path,
+) -> None:
+    absent = '\nabsent = packetrig.fixture("absent.bpf.c")\n\ndef test_it(absent):\n    pass\n'
+    (place / "test_odd.py").write_text(TESTS + absent)
+
+    found = judged(f"{RULES}[coverage]\nmin-lines = 1\n")
+
+    assert found.outcome("tests").answer is Answer.UNDECIDED
+    assert found.outcome("coverage").answer is Answer.UNDECIDED
+    assert "min-lines is 1" in found.outcome("coverage").reasons[0].text
+    assert found.decision is gate.Decision.UNDECIDED
+
+
 def test_a_campaign_that_finds_nothing_holds_and_is_the_same_again(place: Path) -> None:
     rules = "version = 1\n[fuzz]\nruns = 3000\nseed = 5\n"
 

@@ -50,6 +50,9 @@ def test_it_fails(mix):
 def test_only_the_other(other):
     assert other.run(FRAME).verdict is XDP.TX
 
+def test_the_other_fails(other):
+    assert other.run(FRAME).verdict is XDP.PASS
+
 def test_only_a_look(mix):
     assert len(mix.maps.blocked) == 0
 
@@ -101,6 +104,7 @@ def test_a_test_is_told_with_the_objects_that_it_used(ran: suite.Suite, digest: 
         "test_without_a_fixture": True,
         "test_it_fails": True,
         "test_only_the_other": False,
+        "test_the_other_fails": False,
         "test_only_a_look": False,
         "test_it_is_skipped": False,
         "test_it_is_known_to_fail": True,
@@ -118,10 +122,24 @@ def test_a_test_is_told_with_how_it_ended(ran: suite.Suite) -> None:
         "test_it_does_not_compile",
         "test_it_fails",
         "test_its_setup_is_wrong",
+        "test_the_other_fails",
     ]
     assert (ended["test_it_is_skipped"], ended["test_it_is_known_to_fail"]) == ("skipped",) * 2
     assert "assert XDP.PASS is XDP.DROP" in named(ran, "test_it_fails").why
     assert "a known fault" in named(ran, "test_it_is_known_to_fail").why
+
+
+@pytest.mark.slow
+def test_a_test_that_fails_on_another_build_of_its_source_counts(
+    ran: suite.Suite, digest: str
+) -> None:
+    failed = named(ran, "test_the_other_fails")
+    passed = suite.Tested("t.py::test_it", frozenset({digest}), frozenset(), "passed", "")
+    told = suite.Suite((failed, passed), ran.command, ran.seed)
+
+    outcome = suite.judge(candidate(), told, max_skipped=0)
+
+    assert (outcome.answer, outcome.shown) == (Answer.REFUSED, "1 of 2 failed")
 
 
 @pytest.mark.slow
@@ -159,6 +177,20 @@ def test_a_fixture_that_fails_is_the_fault_of_its_own_source_alone(
 
 
 @pytest.mark.slow
+def test_a_test_is_named_as_from_where_the_gate_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "test_it.py").write_text("def test_it():\n    assert False\n")
+    monkeypatch.chdir(tmp_path / "below")
+
+    (test,) = suite.run(["test_it.py"], seed=7).tests
+
+    assert test.command == "pytest test_it.py::test_it"
+
+
+@pytest.mark.slow
 def test_the_seed_is_hypothesis_s(ran: suite.Suite) -> None:
     assert ran.seed == 7
     assert "--hypothesis-seed=7" in ran.command
@@ -180,7 +212,7 @@ def test_the_workers_of_xdist_write_it_down_as_well(
 
 def test_watching_leaves_the_program_as_it_was(tmp_path: Path) -> None:
     before = dict(vars(Program))
-    recorder = Recorder(tmp_path)
+    recorder = Recorder(tmp_path, root=tmp_path)
     recorder.watch()
     assert dict(vars(Program)) != before
     recorder.close()

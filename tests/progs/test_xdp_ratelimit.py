@@ -18,6 +18,11 @@ limiter = packetrig.fixture("progs/xdp_ratelimit.bpf.c", depth=3, period_ns=0)
 generous = packetrig.fixture("progs/xdp_ratelimit.bpf.c", depth=3, period_ns=1)
 # A token takes longer than any test.
 slow = packetrig.fixture("progs/xdp_ratelimit.bpf.c", depth=3, period_ns=1 << 62)
+# The test says what time it is.
+clock = packetrig.mocks.Value(0)
+clocked = packetrig.fixture(
+    "progs/xdp_ratelimit.bpf.c", depth=3, period_ns=1000, mocks={"bpf_ktime_get_ns": clock}
+)
 
 BAD, GOOD = "10.0.0.66", "192.0.2.1"
 FROM_BAD = Ether() / IP(src=BAD) / UDP()
@@ -30,6 +35,18 @@ def test_a_source_may_send_as_much_as_its_bucket_holds(limiter):
     assert verdicts == [XDP.PASS] * 3 + [XDP.DROP] * 2
     assert sum(limiter.maps.drops[0]) == 2
     assert limiter.globals.seen == 5
+
+
+def test_a_token_is_earned_each_period_and_no_time_is_lost(clocked):
+    def passed(packets: int) -> int:
+        return sum(clocked.run(FROM_BAD).verdict is XDP.PASS for _ in range(packets))
+
+    assert passed(4) == 3
+    earned = []
+    for after in (999, 1, 1500, 499, 1, 2000, 9000):
+        clock.advance(after)
+        earned.append(passed(4))
+    assert earned == [0, 1, 1, 0, 1, 2, 3]
 
 
 def test_sources_do_not_share_a_bucket(limiter):

@@ -54,8 +54,14 @@ def run(paths: Sequence[str], *, seed: int, wanted: Mapping[str, str]) -> Counts
     return Counts(counters, plain, tuple(sorted(failed)), suite.command(paths, seed))
 
 
-def judge(candidate: Candidate, counts: Counts, rule: policy.Coverage) -> Outcome:
-    """Hold what was counted of one object to the least shares."""
+def judge(
+    candidate: Candidate, counts: Counts, rule: policy.Coverage, *, is_unclear: bool = False
+) -> Outcome:
+    """Hold what was counted of one object to the least shares.
+
+    When the rule `tests` could not be told, too little is no fault of the program: tests that did
+    not get as far might have executed the rest.
+    """
     assert candidate.spec is not None
     digest = candidate.spec.sha256
     if digest in counts.plain:
@@ -80,12 +86,16 @@ def judge(candidate: Candidate, counts: Counts, rule: policy.Coverage) -> Outcom
         ],
         "failed-instrumented": list(counts.failed),
     }
-    reasons = [*_too_little(candidate, shares, rule, found, counts), *_reached(found)]
+    too_little = list(_too_little(candidate, shares, rule, found, counts))
+    reached = list(_reached(found))
     asked = [name for name in shares if getattr(rule, f"min_{name}") is not None]
     shown = " ".join(f"{_percent(shares[name])} {name}" for name in asked)
-    answer = Answer.REFUSED if reasons else Answer.HELD
+    answer = Answer.REFUSED if too_little or reached else Answer.HELD
+    if too_little and is_unclear and not reached:
+        answer = Answer.UNDECIDED
     sources = [_source(each) for each in found.files.values()]
-    return Outcome("coverage", answer, shown, tuple(reasons), measured, shows={"sources": sources})
+    reasons = (*too_little, *reached)
+    return Outcome("coverage", answer, shown, reasons, measured, shows={"sources": sources})
 
 
 def _undecided(why: str) -> Outcome:

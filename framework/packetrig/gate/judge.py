@@ -115,8 +115,8 @@ def _questions(
     setup = wanted.replay.setup if wanted.replay else None
     if tests_ := wanted.tests:
         asked["tests"] = partial(_tested, candidate, told.tests, tests_)
-    if coverage_ := wanted.coverage:
-        asked["coverage"] = partial(_covered, candidate, told.counts, coverage_)
+    if (coverage_ := wanted.coverage) and tests_:
+        asked["coverage"] = partial(_covered, candidate, told, coverage_, tests_)
     if replay_ := wanted.replay:
         asked["replay"] = partial(captures.replayed, candidate, replay_, recorded, deployed)
     if fuzz_ := wanted.fuzz:
@@ -186,10 +186,12 @@ def _tested(candidate: Candidate, told: suite.Suite | Error | None, rule: Tests)
     return suite.judge(candidate, told, max_skipped=rule.max_skipped, min_tests=rule.min_tests)
 
 
-def _covered(candidate: Candidate, told: covered.Counts | Error | None, rule: Coverage) -> Outcome:
-    if told is None or isinstance(told, Error):
-        raise told or Error("the tests were not counted")
-    return covered.judge(candidate, told, rule)
+def _covered(candidate: Candidate, told: _FromTests, rule: Coverage, tests_: Tests) -> Outcome:
+    if told.counts is None or isinstance(told.counts, Error):
+        raise told.counts or Error("the tests were not counted")
+    tested = _told("tests", partial(_tested, candidate, told.tests, tests_))
+    is_unclear = tested.answer is Answer.UNDECIDED
+    return covered.judge(candidate, told.counts, rule, is_unclear=is_unclear)
 
 
 def _captures(policy: Policy) -> tuple[Capture, ...]:

@@ -31,7 +31,7 @@ def pytest_configure(config: Any) -> None:
         # A gate that is killed must not leave its tests running: they end as on Ctrl-C, cleaned up.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         lib.pr_die_with_parent()
-        recorder = Recorder(Path(folder))
+        recorder = Recorder(Path(folder), root=config.rootpath)
         recorder.watch()
         config.pluginmanager.register(recorder, "packetrig-gate-recorder")
         config.add_cleanup(recorder.close)
@@ -40,10 +40,13 @@ def pytest_configure(config: Any) -> None:
 class Recorder:
     """Collect, test by test, the hashes of the objects that it used."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, root: Path) -> None:
+        # Tests are named from pytest's rootdir, and repeated from where the gate runs.
+        self._root, self._here = root, Path.cwd()
         self._file = (folder / f"{os.getpid()}.jsonl").open("a", encoding="utf-8")
         self._used: set[str] = set()
         self._sources: set[str] = set()
+        self._built: set[Path] = set()
         self._outcome = ""
         self._why = ""
         self._originals: dict[str, Any] = {}
@@ -65,10 +68,13 @@ class Recorder:
         self._file.close()
 
     def _noting(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        used = self._used
+        used, built = self._used, self._built
 
         def noted(program: Program, *args: Any, **kwargs: Any) -> Any:
-            used.add(program.owner.spec.sha256)
+            spec = program.owner.spec
+            used.add(spec.sha256)
+            if spec.source is not None:
+                built.add(spec.source)
             return method(program, *args, **kwargs)
 
         noted.__doc__ = method.__doc__
@@ -78,6 +84,7 @@ class Recorder:
         """Begin with a test: nothing is used yet."""
         self._used.clear()
         self._sources.clear()
+        self._built.clear()
         self._outcome = self._why = ""
 
     def pytest_exception_interact(self, call: Any) -> None:
@@ -95,6 +102,8 @@ class Recorder:
             return  # pytest-xdist's controller hears what its workers write down themselves
         if report.failed:
             self._outcome = "failed"
+            # Whatever build it used, with fakes or other macros: it is the source that failed.
+            self._sources |= {str(source.resolve()) for source in self._built}
             crash = getattr(report.longrepr, "reprcrash", None)
             self._why = str(getattr(crash, "message", report.longrepr))
         elif report.skipped and self._outcome != "failed":
@@ -109,8 +118,9 @@ class Recorder:
         """Write the test down at once, so that a killed run leaves what it had."""
         if not self._outcome:
             return
+        path, separator, name = nodeid.partition("::")
         line = {
-            "test": nodeid,
+            "test": os.path.relpath(self._root / path, self._here) + separator + name,
             "objects": sorted(self._used),
             "sources": sorted(self._sources),
             "outcome": self._outcome,
