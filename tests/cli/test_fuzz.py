@@ -21,6 +21,8 @@ from packetrig import Spec, VerifierError, build
 from packetrig.fuzz import crashfile
 from packetrig.fuzz.corpus import Corpus
 
+from ..fuzz.schedulers import needs_dask, scheduler
+from ..fuzz.test_fleet import WITHOUT_RIGHTS
 from .given import ABORTED, BLOCKED, GOOD, ILLEGAL, Ended, shown
 
 Command = Callable[..., Ended]
@@ -465,6 +467,22 @@ def test_several_workers_find_the_same(fuzz: Command) -> None:
     assert "worker 2 joined (" in ended.out
     assert ended.out.endswith("\n3 findings\n")
     assert ended.code == 1
+
+
+@needs_dask
+@pytest.mark.slow
+def test_a_cluster_finds_the_same_and_keeps_it_here(fuzz: Command, place: Path) -> None:
+    with scheduler() as started:
+        left_out = started.add(before=WITHOUT_RIGHTS)
+        joining = started.add()
+        ended = fuzz("--scheduler", started.address, "--corpus", "corpus")
+
+    assert f"{joining} joined (process {started.workers[joining].pid} of " in ended.out
+    assert f"{left_out} is left out: loading a xdp program: not permitted" in ended.out
+    assert "ended by runs, seed 7" in ended.out
+    assert {each.stem for each in FOLDER.glob("*.toml")} == {ABORTS, NO_VERDICT}
+    assert len(Corpus("corpus").load()) == len(list(place.glob("corpus/*"))) > 0
+    assert (ended.code, ended.err) == (1, "")
 
 
 @pytest.mark.slow
