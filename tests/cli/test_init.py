@@ -23,6 +23,7 @@ FILES = [
     "fixtures/policy/xdp_blocklist.toml",
     "gate.toml",
     "progs/xdp_blocklist.bpf.c",
+    "pytest.ini",
     "tests/test_xdp_blocklist.py",
 ]
 
@@ -52,8 +53,9 @@ def test_the_files_of_a_project_are_written_and_named(packetrig: Command, place:
 
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
-    assert lines[:-2] == [f"new/project/{name}" for name in FILES]
-    assert lines[-1] == "next, as root: make -C new/project test, then make -C new/project gate"
+    assert lines[:-3] == [f"new/project/{name}" for name in FILES]
+    assert lines[-2] == "next, as root: make -C new/project test, then make -C new/project gate"
+    assert lines[-1] == (f"in CI: PACKETRIG in new/project/{FILES[0]} says what pip installs there")
     assert sorted(tree(place / "new" / "project")) == FILES
 
 
@@ -66,6 +68,7 @@ def test_two_projects_are_the_same(packetrig: Command, place: Path) -> None:
 
 @pytest.mark.slow
 def test_a_new_project_passes_its_tests_and_its_gate(packetrig: Command, place: Path) -> None:
+    (place / "pytest.ini").write_text("[pytest]\n")  # of a project that it is made below
     packetrig("init", "project")
 
     tested = make(place / "project", "test")
@@ -115,6 +118,20 @@ def test_a_project_is_made_beside_files_of_other_names(
 
     assert ended.code == 0
     assert tree(place / "mine")["README.md"] == b"mine"
+
+
+def test_settings_of_pytest_that_are_there_stay_those_that_are_read(
+    packetrig: Command, place: Path
+) -> None:
+    (place / "mine").mkdir()
+    (place / "mine" / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+
+    ended = packetrig("init", "mine")
+
+    assert ended.code == 0
+    assert sorted(tree(place / "mine").keys() & {"pytest.ini", "pyproject.toml"}) == [
+        "pyproject.toml"
+    ]
 
 
 def test_a_place_that_is_no_folder_is_named(packetrig: Command) -> None:

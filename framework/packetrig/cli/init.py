@@ -16,6 +16,8 @@ from .main import Exit
 
 _TEMPLATES = Path(__file__).with_name("project")
 
+_WORKFLOW = ".github/workflows/packetrig.yml"
+
 # What is written, and which template it is; the capture and its verdicts are made.
 _FILES = {
     "progs/xdp_blocklist.bpf.c": "xdp_blocklist.bpf.c",
@@ -23,9 +25,13 @@ _FILES = {
     "gate.toml": "gate.toml",
     "fixtures/policy/xdp_blocklist.toml": "setup.toml",
     "Makefile": "Makefile",
-    ".github/workflows/packetrig.yml": "packetrig.yml",
+    _WORKFLOW: "packetrig.yml",
     ".gitignore": "gitignore",
 }
+# What says where pytest's rootdir is: without any of them it may be a folder above.
+_PYTEST = "pytest.ini"
+_CONFIGURES = ("pytest.toml", ".pytest.toml", _PYTEST, ".pytest.ini", "pyproject.toml")
+_CONFIGURES += ("tox.ini", "setup.cfg")
 _CAPTURE = "fixtures/pcap/first.pcap"
 _VERDICTS = "fixtures/pcap/first.toml"
 
@@ -39,14 +45,18 @@ def command(folder: str) -> int:
     is there already is never overwritten: then nothing is written at all.
     """
     place = Path(folder)
-    names = sorted([*_FILES, _CAPTURE, _VERDICTS])
+    templates = dict(_FILES)
+    # Beside settings of one's own it would be read in their place.
+    if not any(os.path.lexists(place / name) for name in _CONFIGURES):
+        templates[_PYTEST] = "pytest.ini"
+    names = sorted([*templates, _CAPTURE, _VERDICTS])
     there = [name for name in names if os.path.lexists(place / name)]
     if there:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
         raise Error(f"{place / there[0]}: is there already{more}; nothing was written")
     for name in names:
         files.check(place / name, makes_folders=True)
-    for name, template in _FILES.items():
+    for name, template in templates.items():
         files.write(place / name, _TEMPLATES.joinpath(template).read_bytes())
     files.write(place / _VERDICTS, b"")  # and its folder
     pcap.write(place / _CAPTURE, _frames())
@@ -56,6 +66,7 @@ def command(folder: str) -> int:
     console.say()
     where = "" if folder == "." else f" -C {folder}"
     console.say(f"next, as root: make{where} test, then make{where} gate")
+    console.say(f"in CI: PACKETRIG in {place / _WORKFLOW} says what pip installs there")
     return Exit.HELD
 
 
