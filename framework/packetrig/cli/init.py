@@ -30,8 +30,7 @@ _FILES = {
 }
 # What says where pytest's rootdir is: without any of them it may be a folder above.
 _PYTEST = "pytest.ini"
-_CONFIGURES = ("pytest.toml", ".pytest.toml", _PYTEST, ".pytest.ini", "pyproject.toml")
-_CONFIGURES += ("tox.ini", "setup.cfg")
+_CONFIGURES = (_PYTEST, ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini")
 _CAPTURE = "fixtures/pcap/first.pcap"
 _VERDICTS = "fixtures/pcap/first.toml"
 
@@ -47,7 +46,7 @@ def command(folder: str) -> int:
     place = Path(folder)
     templates = dict(_FILES)
     # Beside settings of one's own it would be read in their place.
-    if not any(os.path.lexists(place / name) for name in _CONFIGURES):
+    if not any(os.path.lexists(place / name) for name in (*_CONFIGURES, "setup.cfg")):
         templates[_PYTEST] = "pytest.ini"
     names = sorted([*templates, _CAPTURE, _VERDICTS])
     there = [name for name in names if os.path.lexists(place / name)]
