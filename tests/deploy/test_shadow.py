@@ -131,6 +131,25 @@ def test_what_leaves_is_sampled_for_egress(
     assert (ended.code, json.loads(ended.out)["tested"]) == (0, 1)
 
 
+def test_frames_whose_tag_is_beside_them_are_told_and_not_tested(machine: Rig, path: Path) -> None:
+    tagged = bytes.fromhex("020000000002 020000000001 81000005 88b6") + bytes(46)
+    words = ("--iface", "right", "--frames", "1", "--for", "10m", "--against", path)
+
+    def shadow(*words: object) -> Ended:
+        running = machine.start("shadow", path, *words)
+        while not running.is_over():
+            machine.wire.send(tagged)
+        return running.end()
+
+    tc = shadow(*words, "--mode", "tc-ingress", "--program", "passes_tc")
+    xdp = shadow(*words, "--mode", "native", "--program", "new_xdp", "--json")
+
+    assert tc.code == 2
+    assert tc.out.startswith("1 not tested: its VLAN tag stands beside it (skb->vlan_tci)")
+    assert "no frame was tested: 1 passed in" in tc.err
+    assert (xdp.code, json.loads(xdp.out)["tested"]) == (0, 1)
+
+
 def test_an_interface_that_goes_down_while_sampled_is_named(machine: Rig, path: Path) -> None:
     words = ("--iface", "spare", "--program", "new_xdp", "--against", path, "--for", "10m")
     with netlink(machine.wire.right.namespace, "spare") as route:

@@ -19,6 +19,7 @@ from .main import Exit
 
 _COLUMNS = ["number", "packet", "now", "new", "differs in"]
 _MOST_NAMES = 4
+_TAGGED = "its VLAN tag stands beside it (skb->vlan_tci), and a test run has it in the frame"
 
 
 @click.command("shadow")
@@ -116,10 +117,11 @@ class _Told:
 
     def __init__(self, sampled: deploy.Sample, limit: int, as_json: bool) -> None:
         self._sampled = sampled
+        self._passed = len(sampled.frames) + sampled.tagged
         self._limit = limit
         self._as_json = as_json
         self._tested = 0
-        self._refused: Counter[str] = Counter()
+        self._refused = Counter({_TAGGED: sampled.tagged} if sampled.tagged else {})
         self._verdicts: Counter[tuple[str, str]] = Counter()
         self._differing: list[Replayed] = []
         self._copied: tuple[str, ...] = ()
@@ -133,9 +135,8 @@ class _Told:
         self._print()
         if not self._tested:
             raise Error(
-                f"no frame was tested: {len(self._sampled.frames)} passed in "
-                f"{self._sampled.seconds:.1f} s, and {sum(self._refused.values())} of them no test "
-                "run takes"
+                f"no frame was tested: {self._passed} passed in {self._sampled.seconds:.1f} s, and "
+                f"{sum(self._refused.values())} of them no test run takes"
             )
         if out:
             pcap.write(Path(out), [event.record for event in self._differing])
@@ -184,7 +185,7 @@ class _Told:
     def _document(self) -> dict[str, Any]:
         return {
             "format": 1,
-            "frames": len(self._sampled.frames),
+            "frames": self._passed,
             "lost": self._sampled.lost,
             "tested": self._tested,
             "refused": dict(self._refused),

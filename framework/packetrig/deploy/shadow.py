@@ -39,12 +39,16 @@ _COPIED = (HASHES | ARRAYS) - OF_MAPS
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Hold the frames that passed, and how many the socket had no room for."""
+    """Hold the frames that passed, and how many the socket had no room for.
+
+    `tagged` counts those that passed as well and that no test run shows as a TC program sees them.
+    """
 
     frames: tuple[Record, ...]
     lost: int
     seconds: float
     caveat: str
+    tagged: int = 0
 
 
 def sample(interface: str, hook: str, *, seconds: float, limit: int, stop: Stop) -> Sample:
@@ -64,10 +68,11 @@ def sample(interface: str, hook: str, *, seconds: float, limit: int, stop: Stop)
             "comes to a packet socket, and is not in the sample"
         )
     records: list[Record] = []
+    tagged = 0
     tap = Tap(interface, outgoing=outgoing)
     with tap.socket:
         began = time.monotonic()
-        while len(records) < limit and not stop.number:
+        while len(records) + tagged < limit and not stop.number:
             left = began + seconds - time.monotonic()
             if left <= 0:
                 break
@@ -77,14 +82,17 @@ def sample(interface: str, hook: str, *, seconds: float, limit: int, stop: Stop)
                 continue
             now = time.time_ns()
             try:
-                frames = tap.frames(outgoing=outgoing)
+                frames = tap.heard(outgoing=outgoing)
             except OSError as e:
                 raise hooks.Gone(f"{interface}: went down or away while it was sampled") from e
-            for frame in frames:
-                records.append(Record(len(records) + 1, now, frame, len(frame)))
+            for frame, is_beside in frames[: limit - len(records) - tagged]:
+                if is_beside and hook != "xdp":
+                    tagged += 1  # skb->vlan_tci has the tag there, which a test run cannot set
+                else:
+                    records.append(Record(len(records) + 1, now, frame, len(frame)))
         lost = _lost(tap.socket)
         took = time.monotonic() - began
-    return Sample(tuple(records[:limit]), lost, took, caveat)
+    return Sample(tuple(records), lost, took, caveat, tagged)
 
 
 def _lost(sock: socket.socket) -> int:

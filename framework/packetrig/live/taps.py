@@ -78,14 +78,19 @@ class Tap:
         Raises:
             Error: It does not end.
         """
-        taken: list[bytes] = []
+        return [frame for frame, _ in self.heard(outgoing=outgoing)]
+
+    def heard(self, *, outgoing: bool = False) -> list[tuple[bytes, bool]]:
+        """Take the same, and tell of each frame whether its VLAN tag was kept beside it."""
+        taken: list[tuple[bytes, bool]] = []
         for _ in range(_ENDLESS):
             try:
                 data, extra, _, origin = self.socket.recvmsg(_ROOM, 128, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return taken
             if (origin[2] == _PACKET_OUTGOING) is outgoing:
-                taken.append(_with_tag(data, extra))
+                frame = _with_tag(data, extra)
+                taken.append((frame, len(frame) != len(data)))
         raise Error(
             f"{origin[0]}: frames arrive without end: a program sends them round again and again "
             "(a redirect to where they came from), so none of them ends anywhere"
