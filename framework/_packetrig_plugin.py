@@ -163,6 +163,7 @@ def packetrig_engine(request: pytest.FixtureRequest) -> str:
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Give a test under packetrig.engines its objects on the engine of this run."""
+    __tracebackhide__ = True
     engine = pyfuncitem.funcargs.get("packetrig_engine")
     if engine is None or not (engines := _in_use("engines")):
         return (yield)
@@ -254,6 +255,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Renew every object before each Hypothesis example."""
+    __tracebackhide__ = True
     testing = _in_use("renewal")
     putting_back = testing.before_each_example(item) if testing else None
     try:

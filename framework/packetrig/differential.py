@@ -135,7 +135,15 @@ def _entry_differences(name: str, one: Entries, other: Entries) -> Iterator[str]
 
 
 def _repeat(was: Run, now: Run) -> str:
-    if was.program.kind != now.program.kind:
-        return now.repeat
+    # --against builds both sources alike, and compares programs of one kind.
+    if _built(was) != _built(now):
+        return f"{was.repeat}; {now.repeat}"
     spec = was.program.owner.spec
     return f"{now.repeat} --against {spec.source or spec.path or spec.name}"
+
+
+def _built(run: Run) -> tuple[Any, ...]:
+    owner = run.program.owner
+    spec = owner.spec
+    program = run.program.name if len(spec.programs) > 1 else ""
+    return run.program.kind, program, owner.kind, spec.define, spec.include, owner.values

@@ -87,6 +87,16 @@ def test_captures_and_frames_are_numbered_through(packetrig: Command, capture: C
     assert [line.split()[0] for line in ended.out.splitlines()[2:-2]] == ["1", "2", "3", "4"]
 
 
+def test_a_checksum_that_the_program_made_wrong_is_told(packetrig: Command) -> None:
+    already = GOOD[:24] + bytes(2) + GOOD[26:]
+
+    ended = packetrig("run", MIX, "--set", "hop=1", "--frame", GOOD.hex(), "--frame", already.hex())
+
+    first, second = ended.out.splitlines()[2:4]
+    assert first.endswith("IP.ttl 64 -> 63, wrong IP.chksum")
+    assert second.endswith("IP.ttl 64 -> 63")
+
+
 STALE = "progs/tc_stale.bpf.c"
 PLAIN = bytes(12) + b"\x88\xb5" + bytes(46)
 

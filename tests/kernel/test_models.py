@@ -166,6 +166,11 @@ def test_a_model_takes_frame_and_maps() -> None:
         packetrig.model(lambda frame, maps, spam: XDP.PASS)  # noqa: ARG005
 
 
+def test_a_function_that_is_no_model_is_an_error(firewall: Object) -> None:
+    with pytest.raises(Error, match=r"takes a model, made by @packetrig\.model, not <function"):
+        firewall.judge(PACKET, model=lambda frame, maps: XDP.PASS)  # noqa: ARG005
+
+
 # Two programs
 
 
@@ -188,8 +193,27 @@ def test_another_verdict_is_told(firewall: Object, rewrite: Object) -> None:
     told = str(caught.value)
     assert "verdict   XDP.PASS, and XDP.DROP" in told
     assert "map       blocked[10.0.0.66 (167772226)]: nothing, and 1" in told
-    assert "--against" in caught.value.repeat
+    one, other = caught.value.repeat.split("; ")  # --against would build both alike
+    assert (one, other) == (
+        firewall.run(PACKET).repeat,
+        rewrite.run(PACKET).repeat,
+    )
+    assert "--define NDEBUG=1" in other
     assert caught.value.run.program is rewrite.program
+
+
+def test_two_builds_that_are_alike_are_repeated_in_one_command(
+    firewall: Object, tc_marker: Object
+) -> None:
+    with packetrig.build(firewall.spec.source).load() as other:
+        other.maps.blocked[BAD] = 0
+        with pytest.raises(Failure) as caught:
+            packetrig.same(firewall, other, PACKET)
+    with pytest.raises(Failure) as twins:
+        packetrig.same(firewall, tc_marker, PACKET)
+
+    assert caught.value.repeat.endswith(f" --against {firewall.spec.source}")
+    assert twins.value.repeat.count("packetrig run") == 2
 
 
 def test_maps_can_be_left_out(firewall: Object, rewrite: Object) -> None:

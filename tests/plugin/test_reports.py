@@ -211,6 +211,24 @@ def test_it(door):
     result.stdout.no_fnmatch_line("*an error, not a failure*")
 
 
+def test_a_failed_check_of_packetrigs_own_shows_no_line_of_packetrig(run: Run) -> None:
+    result = run("""
+@packetrig.check
+def it_is_short(before, run):
+    assert len(run.data) < 20
+
+def test_of_its_own(door):
+    door.judge(FRAME, packetrig.checks.only_change(), builtin=())
+
+def test_of_the_user(door):
+    door.judge(FRAME, it_is_short, builtin=())
+""")
+
+    result.assert_outcomes(failed=2)
+    result.stdout.no_fnmatch_line("*packetrig/checks/*")
+    result.stdout.fnmatch_lines([">       assert len(run.data) < 20"])
+
+
 WARNS = "int unused; static int idle(void) { return 1; }\n"
 
 

@@ -41,6 +41,8 @@ def judge(
     owner, state = program.owner, program.owner.state
     answer = None
     if model is not None:
+        if not isinstance(model, Model):
+            raise Error(f"judge() takes a model, made by @packetrig.model, not {model!r}")
         answer = model.answer(frame, program, ctx=ctx, meta=meta)
         if answer.changes is not None:
             asked.add("maps")

@@ -247,12 +247,19 @@ def _change(event: Replayed) -> str:
     if event.run is None:
         return event.refusal
     said = [_listed(event.run.changes)] if event.run.is_rewritten else []
+    if event.run.is_rewritten and (wrong := _made_wrong(event)):
+        said.append(f"wrong {', '.join(wrong)}")
     context = event.run.context
     if isinstance(context, Mapping):
         said += [f"{name} {context[name]}" for name in _LEFT_BEHIND if context.get(name)]
     if event.run.metadata:
         said.append(f"metadata {event.run.metadata.hex()}")
     return ", ".join(said)
+
+
+def _made_wrong(event: Replayed) -> list[str]:
+    before = packets.frames.bad_checksums(event.record.data)
+    return [name for name in event.run.bad_checksums if name not in before] if event.run else []
 
 
 def _listed(changes: dict[str, tuple[Any, Any]]) -> str:

@@ -54,6 +54,9 @@ def shorten(caught: pytest.ExceptionInfo[BaseException], config: pytest.Config) 
     """Let the traceback end where the user's code called packetrig, if one line tells the rest."""
     if not _is_told(caught.value) or config.getoption("fulltrace", default=False):
         return
+    cause = caught.value.__cause__
+    if cause is not None and _is_ours(cause):  # a built-in check's assertion: no line of the user
+        caught.value.__cause__ = None
     last: TracebackType | None = None
     entry = caught.value.__traceback__
     while entry is not None:
@@ -70,6 +73,13 @@ def _is_told(error: BaseException) -> bool:
 
 def _owner(entry: TracebackType) -> str:
     return str(entry.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _is_ours(error: BaseException) -> bool:
+    entry = error.__traceback__
+    while entry is not None and _owner(entry) == "packetrig":
+        entry = entry.tb_next
+    return entry is None and error.__cause__ is None
 
 
 def _is_all_machinery(error: BaseException) -> bool:
