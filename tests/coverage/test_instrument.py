@@ -9,7 +9,7 @@ import pytest
 
 import packetrig
 from packetrig import XDP, CompileError, Error, Unsupported, VerifierError, coverage
-from packetrig._bpf import elf, profile
+from packetrig._bpf import elf, libbpf, profile
 from packetrig.coverage import twins
 from packetrig.deploy import attaching
 from packetrig.gate import candidates
@@ -223,6 +223,27 @@ def test_a_refused_twin_raises_as_any_program_does(source: Path) -> None:
 
     with pytest.raises(VerifierError, match=re.escape("shown.bpf.c")):
         coverage.instrument(source).load()
+
+
+def test_the_end_of_the_verifiers_log_tells_the_same_reason(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = "volatile int n = 0; n++; n++; n++; return *(int *)(long)ctx->data;"
+    source.write_text(source.read_text().replace("return judge(ctx);", wrong))
+    spec = packetrig.build(source)
+    with pytest.raises(VerifierError) as whole:
+        spec.load()
+    monkeypatch.setattr(libbpf, "_TAIL", 512)
+
+    with pytest.raises(VerifierError) as short, libbpf.short_log():
+        spec.load()
+
+    assert len(short.value.log) < 512 < len(whole.value.log)
+    if whole.value.log.endswith(short.value.log):  # Linux 6.4
+        assert str(short.value) == str(whole.value)
+        assert short.value.statistics == whole.value.statistics
+    else:
+        assert "the end is missing" in str(short.value)
 
 
 def test_proftext_writes_each_function_with_its_counters() -> None:

@@ -324,7 +324,6 @@ def test_an_object_file_is_named_as_not_measured(run: Run, pytester: pytest.Pyte
     )
 
     result.assert_outcomes(passed=1)
-    assert table_of(result)[-1] == "no test loaded a program whose source is below --bpf-cov"
     assert (
         "not measured: progs/given.o: it was read as an object: coverage needs the C source, "
         "build that" in table_of(result)
@@ -382,6 +381,31 @@ def test_a_twin_that_the_verifier_refuses_is_replaced_by_the_plain_object(
     result.stdout.re_match_lines(
         [r"not measured: progs/shown.bpf.c: it loads, but not instrumented: .*invalid access to "]
     )
+
+
+def test_a_twin_that_was_refused_is_not_tried_again_in_the_same_way(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llvm, "INSTRUMENT", (*llvm.INSTRUMENT, "-DWALKS_OFF_THE_FRAME"))
+    tried, load = [], Spec.load
+
+    def counted(spec: Spec, **how: object) -> object:
+        tried.append(spec.is_instrumented)
+        return load(spec, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Spec, "load", counted)
+
+    result = run(
+        """
+def test_it():
+    for _ in range(3):
+        packetrig.build("progs/shown.bpf.c").load().close()
+"""
+    )
+
+    result.assert_outcomes(passed=1)
+    assert tried.count(False) == 3
+    assert tried.count(True) <= 4  # each optimisation once, and once as the test asked for it
 
 
 def test_a_twin_that_does_not_compile_is_replaced_by_the_plain_object(

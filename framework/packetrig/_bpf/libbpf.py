@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,25 @@ _HINTS = (
     ("BTF is required", "compile with -g"),
     ("missing BPF prog type", "say what the section holds: kind='xdp' or kind='tc'"),
 )
+
+
+_FAILED = re.compile(r"prog '([^']+)': BPF program load failed")
+_TAIL = 1 << 18
+_tails: list[Any] = []
+
+
+@contextmanager
+def short_log() -> Iterator[None]:
+    """Take only the end of the verifier's log from who is refused meanwhile, in one try.
+
+    libbpf makes the program go through the verifier again and again, until the whole log has room:
+    70 MB and a minute for one that is too large. Kernels before 6.4 keep the beginning instead.
+    """
+    _tails.append(ffi.new("char[]", _TAIL))
+    try:
+        yield
+    finally:
+        _tails.pop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +122,18 @@ class Opened:
             PermissionDenied: bpf(2) is forbidden to this process.
         """
         messages()
+        for found in self.programs() if _tails else ():
+            lib.bpf_program__set_log_buf(found.handle, _tails[-1], _TAIL)
         error = -lib.bpf_object__load(self.handle)
         if not error:
             return
         log = messages()
+        if _tails and (failed := _FAILED.search(log)):
+            tail = ffi.string(_tails[-1]).decode(errors="replace")
+            if len(tail) == _TAIL - 1 and "\nprocessed " not in tail:
+                tail = "its log is longer than is kept, and the end is missing\n"
+            text = f"BEGIN PROG LOAD LOG --\n{tail}-- END PROG LOAD LOG --"
+            log += f"libbpf: prog '{failed[1]}': -- {text}\n"
         if error == 1 or (error == 13 and "LOG --" not in log):
             raise denied(f"{self.name}: loading it") from None
         raise LoadError(f"{self.name}: {_reason(log) or strerror(error)}", log=log)

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import toolchain
 from .._bpf import profile
+from .._bpf.libbpf import short_log
 from ..errors import CompileError, Error, Unsupported, VerifierError
 from ..spec import Spec, build
 from ..toolchain import llvm
@@ -112,7 +113,8 @@ def _is_accepted(made: Spec) -> bool:
     """Tell whether the verifier takes it; what else goes wrong is told when it is really loaded."""
     if made.sha256 not in _ACCEPTED:
         try:
-            made.load().close()
+            with short_log():
+                made.load().close()
             _ACCEPTED[made.sha256] = True
         except VerifierError:
             _ACCEPTED[made.sha256] = False

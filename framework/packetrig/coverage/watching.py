@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .._bpf.libbpf import short_log
 from ..errors import Error, LoadError
 from ..objects import Object
 from ..spec import Spec
@@ -53,6 +54,8 @@ class Watch:
         self._has_mcdc = mcdc
         self._load: Any = Spec.load
         self._twins: dict[tuple[str, ...], Spec | None] = {}
+        # Which twins did not load, and how: to ask the verifier again may take many seconds.
+        self._refusals: set[tuple[str, str]] = set()
         self._watched: list[_Watched] = []
 
     def begin(self) -> None:
@@ -62,16 +65,18 @@ class Watch:
         @functools.wraps(load)
         def loaded(spec: Spec, **how: Any) -> Object:
             made = self._twin(spec)
-            if made is None:
+            if made is None or (made.sha256, repr(how)) in self._refusals:
                 return load(spec, **how)
             try:
-                found = load(made, **how)
+                with short_log():
+                    found = load(made, **how)
             except LoadError as e:
                 why = str(e)
             else:
                 self._watch(found)
                 return found
             found = load(spec, **how)  # where this is refused too, it is told once
+            self._refusals.add((made.sha256, repr(how)))
             self._refused(spec, f"it loads, but not instrumented: {why}")
             return found
 

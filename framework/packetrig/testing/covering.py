@@ -196,7 +196,7 @@ class Coverage:
         terminalreporter.section(f"packetrig: coverage of {objects}, clang {self._clang}")
         for line in self._lines:
             terminalreporter.write_line(line)
-        if not count and not self._gathered.lost:
+        if not (count or self._gathered.lost or self._gathered.plain):
             terminalreporter.write_line("no test loaded a program whose source is below --bpf-cov")
         if self._is_too_little:
             least = self._config.getoption("bpf_cov_fail_under")
