@@ -102,6 +102,13 @@ def test_a_story_asks_for_the_fixtures_that_its_function_names() -> None:
     assert test_something.__doc__ == "Tell something."
 
 
+def test_an_array_is_updated_too_and_what_is_let_go_is_zero(firewall: Object) -> None:
+    @packetrig.stateful(packets=PACKETS, updates={"drops": (0, 1)}, examples=5, steps=10)
+    def story(firewall: Object) -> None: ...
+
+    story(firewall=firewall)
+
+
 def test_a_map_that_there_is_not_is_told_before_the_first_story(firewall: Object) -> None:
     @packetrig.stateful(updates={"blokced": ADDRESSES})
     def story(firewall: Object) -> None: ...

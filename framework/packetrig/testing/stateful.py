@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from hypothesis.strategies import SearchStrategy
 
+from .._bpf.kinds import ARRAYS
 from ..checks import Check
 from ..errors import Error, InputRefused
 from ..models import Model
@@ -155,8 +156,12 @@ def _update_rules(name: str, update: Update) -> dict[str, Any]:
         found[key] = bytes(found.spec.value_size) if value is None else value
 
     def delete(self: Any, key: Any) -> None:
+        found = self.object.maps[name]
+        if found.kind in ARRAYS:  # whose entries are always there: what is let go is zero
+            found[key] = bytes(found.spec.value_size)
+            return
         with suppress(KeyError):  # what is not there need not go
-            del self.object.maps[name][key]
+            del found[key]
 
     put.__name__, delete.__name__ = f"set_{name}", f"delete_{name}"
     return {
