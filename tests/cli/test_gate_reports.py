@@ -136,6 +136,38 @@ def test_a_report_that_cannot_be_written_is_named_before_anything_runs(
     assert not (place / "build").exists()
 
 
+def test_two_reports_of_one_file_and_one_over_the_policy_are_refused(
+    packetrig: Command, words: tuple[str, ...], place: Path
+) -> None:
+    for options, error in (
+        (("--html", "gate.toml"), "--html gate.toml: is what is gated, or its policy already"),
+        (("--sarif", MIX), f"--sarif {MIX}: is what is gated, or its policy already"),
+        (("--html", "r", "--junit", "./r"), "--html r: is the file of --junit already"),
+    ):
+        ended = packetrig(*words, *options)
+        assert ended.err == f"packetrig: {error}; name another file\n"
+        assert (ended.code, ended.out) == (2, "")
+    assert (place / "gate.toml").read_text() == RULES
+
+
+@pytest.mark.slow
+def test_commands_that_repeat_can_be_pasted_whatever_a_file_is_called(
+    packetrig: Command, place: Path
+) -> None:
+    (place / "a&b.bpf.c").write_bytes((place / MIX).read_bytes())
+    (place / "test_none.py").write_text("")
+    (place / "gate.toml").write_text(
+        'version = 1\n[tests]\npaths = ["test_none.py"]\n[coverage]\nmin-lines = 0.5\n'
+        '[replay]\npcap = ["x.pcap"]\nsetup = "absent.toml"\n'
+    )
+
+    packetrig("run", MIX, "--frame", "00" * 60, "--out", "x.pcap")
+    ended = packetrig("gate", "a&b.bpf.c", "--policy", "gate.toml")
+
+    assert " '--bpf-cov=a&b.bpf.c' --bpf-cov-branch" in ended.out
+    assert "repeat: packetrig gate 'a&b.bpf.c' --policy gate.toml" in ended.out
+
+
 def test_what_was_found_out_is_shown_when_a_report_cannot_be_written_after_all(
     packetrig: Command, words: tuple[str, ...]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -95,7 +95,7 @@ def command(
     if sign and not (evidence or as_json):
         raise Error(f"--sign {sign}: there is nothing to sign without --evidence")
     reports = _Reports(evidence, junit, html, sarif)
-    reports.check()
+    reports.check([policy, *given])
     iface = iface or (rules.rules.replay.iface if rules.rules.replay else None)
     meant = _meant(iface) if iface else None
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
@@ -130,14 +130,21 @@ class _Reports:
     html: str | None
     sarif: str | None
 
-    def check(self) -> None:
-        """Say which cannot be written, before the work is done."""
-        for report in filter(None, (self.junit, self.html, self.sarif)):
-            files.check(report, makes_folders=True)
+    def check(self, read: Sequence[str]) -> None:
+        """Say which cannot be written, before the work is done; `read` is not written over."""
+        reports = {"--junit": self.junit, "--html": self.html, "--sarif": self.sarif}
         if self.evidence:
             is_file = self.evidence.endswith(".json") and not Path(self.evidence).is_dir()
-            name = self.evidence if is_file else Path(self.evidence, "NAME.json")
+            reports["--evidence"] = self.evidence if is_file else f"{self.evidence}/NAME.json"
+        taken = {os.path.realpath(name): "what is gated, or its policy" for name in read}
+        for option, name in reports.items():
+            if not name:
+                continue
             files.check(name, makes_folders=True)
+            place = os.path.realpath(name)
+            if place in taken and (Path(place).is_file() or not Path(place).exists()):
+                raise Error(f"{option} {name}: is {taken[place]} already; name another file")
+            taken[place] = f"the file of {option}"
 
     def write(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,8 +124,9 @@ def _too_little(
             f"{candidate.name}: the tests reach {share.covered} of {share.total} {name} "
             f"({_percent(share)}); min-{name} is {least:g}"
         )
-        options = f" --bpf-cov={candidate.source} --bpf-cov-branch --bpf-cov-report=term-missing"
-        yield Reason(text, counts.command + options, details)
+        which = shlex.quote(f"--bpf-cov={candidate.source}")
+        command = f"{counts.command} {which} --bpf-cov-branch --bpf-cov-report=term-missing"
+        yield Reason(text, command, details)
 
 
 def _missing(found: Measured) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as Xml
 
@@ -38,7 +39,7 @@ def reasons(judged: Judged, *, policy: str) -> Iterator[str]:
     if not any(outcome.answer in told for outcome in judged.outcomes):
         return
     yield f"{judged.candidate.name}: {judged.decision.value}"
-    otherwise = f"packetrig gate {judged.candidate.given} --policy {policy}"
+    otherwise = shlex.join(["packetrig", "gate", str(judged.candidate.given), "--policy", policy])
     for outcome in judged.outcomes:
         if outcome.answer not in told:
             continue
