@@ -20,6 +20,7 @@ import pytest
 from packetrig import Spec, VerifierError, build
 from packetrig.fuzz import crashfile
 from packetrig.fuzz.corpus import Corpus
+from packetrig.fuzz.fleet import Fleet
 
 from ..fuzz.schedulers import needs_dask, scheduler
 from ..fuzz.test_fleet import WITHOUT_RIGHTS
@@ -486,8 +487,11 @@ def test_a_cluster_finds_the_same_and_keeps_it_here(fuzz: Command, place: Path) 
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_does_not_answer_is_named(fuzz: Command) -> None:
+def test_a_scheduler_that_does_not_answer_is_named(
+    fuzz: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("distributed")
+    monkeypatch.setitem(Fleet.__init__.__kwdefaults__, "patience", 0.2)
 
     ended = fuzz("--scheduler", "tcp://127.0.0.1:1")
 

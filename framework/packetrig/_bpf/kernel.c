@@ -495,7 +495,9 @@ static struct pr_records *pr_records_open(int map_fd, bool perf)
 			.config = PERF_COUNT_SW_BPF_OUTPUT,
 			.sample_type = PERF_SAMPLE_RAW,
 			.sample_period = 1,
-			.wakeup_events = 1,
+			/* Nobody waits for them, and an interrupt for each costs more than the run. */
+			.watermark = 1,
+			.wakeup_watermark = UINT32_MAX,
 			.read_format = PR_FORMAT_LOST,
 		};
 
