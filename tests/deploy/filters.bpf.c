@@ -115,4 +115,17 @@ int drops_all(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
+/* These two no interface takes: one runs behind a redirect, the other behind a filter. */
+SEC("xdp/devmap")
+int behind_xdp(struct xdp_md *ctx)
+{
+	return xdp(ctx);
+}
+
+SEC("action")
+int behind_tc(struct __sk_buff *skb)
+{
+	return tc(skb);
+}
+
 char LICENSE[] SEC("license") = "GPL";

@@ -199,6 +199,11 @@ def test_an_interface_that_was_moved_keeps_its_program(
         ("old_tc", "native", "tc-ingress, tc-egress, tcx-ingress, tcx-egress"),
         ("new_xdp", "tc-ingress", "native, generic"),
         ("new_xdp", "tcx-egress", "native, generic"),
+        (
+            "behind_tc",
+            "tcx-ingress",
+            'none, an action needs a filter before it; SEC("tc") makes it one',
+        ),
     ],
 )
 def test_a_program_of_the_wrong_kind_is_named(
@@ -208,6 +213,16 @@ def test_a_program_of_the_wrong_kind_is_named(
 
     assert ended.code == 2
     assert f"it cannot be attached as {mode}; what fits: {fits}\n" in ended.err
+
+
+def test_a_program_that_runs_behind_a_redirect_is_named(attach: Attach, filtering: None) -> None:
+    ended = attach("behind_xdp", "--dry-run")
+
+    assert ended.code == 2
+    assert ended.err == (
+        "packetrig: behind_xdp is a program for entries of maps (xdp/devmap): it runs behind a "
+        "redirect and cannot be attached\n"
+    )
 
 
 def test_a_journal_from_another_boot_is_named(

@@ -141,6 +141,17 @@ def is_loaded(number: int) -> bool:
     return bool(fd >= 0)
 
 
+def test_an_action_is_refused(wire, tmp_path):
+    source = tmp_path / "action.bpf.c"
+    source.write_text(
+        "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n"
+        'SEC("action") int acts(struct __sk_buff *skb) { (void)skb; return 0; }\n'
+        'char LICENSE[] SEC("license") = "GPL";\n'
+    )
+    with packetrig.build(source).load() as action, pytest.raises(Error, match="needs a filter"):
+        wire.right.attach(action, mode="tcx-ingress").__enter__()
+
+
 def test_what_is_no_program_is_refused(wire):
     with pytest.raises(Error, match="str cannot be attached"):
         wire.right.attach("xdp_http").__enter__()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .._bpf.kinds import BEHIND_REDIRECT
 from ..errors import Error
 from ..live import hooks
 from ..live.offloads import offloads
@@ -166,7 +167,12 @@ def _attach(run: _Attaching, before: Journal | None) -> Iterator[Event]:
     request, program = run.request, run.program
     has = offloads(request.interface)
     candidate = preflight.Candidate(
-        program.name, program.kind, program.has_frags, request.mode, request.replaces
+        program.name,
+        program.kind,
+        program.has_frags,
+        request.mode,
+        request.replaces,
+        BEHIND_REDIRECT.get(run.loaded.loaded.attach_types[program.name], ""),
     )
     findings = preflight.preflight(candidate, run.interface, has, before)
     findings = preflight.allow(findings, request.allowed)

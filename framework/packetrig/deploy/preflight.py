@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import Error
 from ..live import hooks
+from ..live.attach import NO_ACTION
 from ..live.features import features
 from ..live.offloads import Offloads
 from . import carry, kernel, places
@@ -45,6 +46,7 @@ class Candidate:
     has_frags: bool
     mode: str
     replaces: int = 0
+    behind: str = ""  # the section, of one that runs behind a redirect
 
     @property
     def hook(self) -> str:
@@ -111,15 +113,22 @@ def _stop(what: str, reason: str) -> Finding:
 
 def _kind(candidate: Candidate) -> Iterator[Finding]:
     wanted = places.kind_of(candidate.hook)
-    fits = candidate.kind == wanted or (candidate.kind == "action" and wanted == "tc")
-    if fits:
+    if candidate.behind:
+        yield _stop(
+            "kind",
+            f"{candidate.name} is a program for entries of maps ({candidate.behind}): it runs "
+            "behind a redirect and cannot be attached",
+        )
+        return
+    if candidate.kind == wanted:
         yield _ok("kind", f"{candidate.name} is a program for {candidate.kind}")
         return
     modes = [m for h, ms in places.HOOKS.items() for m in ms if places.kind_of(h) == candidate.kind]
+    none = NO_ACTION if candidate.kind == "action" else "none of these"
     yield _stop(
         "kind",
         f"{candidate.name} is a program for {candidate.kind}: it cannot be attached as "
-        f"{candidate.mode}; what fits: {', '.join(modes) or 'none of these'}",
+        f"{candidate.mode}; what fits: {', '.join(modes) or none}",
     )
 
 

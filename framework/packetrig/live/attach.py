@@ -108,6 +108,7 @@ _CLSACT_INGRESS, _CLSACT_EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
 _PARENT = {Mode.TC_INGRESS: _CLSACT_INGRESS, Mode.TC_EGRESS: _CLSACT_EGRESS}
 TCX_TYPES = {Mode.TCX_INGRESS: 46, Mode.TCX_EGRESS: 47}  # enum bpf_attach_type
 
+NO_ACTION = 'none, an action needs a filter before it; SEC("tc") makes it one'
 _HINTS: dict[int, str] = {
     errno.EOPNOTSUPP: "the driver has no native XDP: use mode='generic'",
     errno.EEXIST: "native and generic XDP exclude each other: detach the other one first",
@@ -180,10 +181,12 @@ def attached(place: Place, source: Any, mode: Mode | str) -> Iterator[Attached]:
 
 
 def _check_kind(place: Place, program: ProgramLike, mode: Mode) -> None:
-    if program.kind != mode.kind and not (program.kind == "action" and not mode.is_xdp):
+    if program.kind != mode.kind:
         fits = ", ".join(m.value for m in Mode if m.kind == program.kind) or "none of these"
         if program.kind.startswith(("cgroup", "sock_ops")):
             fits = "live.cgroup(), and group.attach(...)"
+        elif program.kind == "action":
+            fits = NO_ACTION
         raise Error(
             f"{program.name} is a program for {program.kind}: it cannot be attached to "
             f"{place.name} as {mode.value}; what fits: {fits}"

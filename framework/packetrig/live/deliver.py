@@ -83,7 +83,7 @@ def deliver(
 
 
 def _mode_of(program: Any) -> Mode | None:
-    return natural_mode(program) if program.kind in ("xdp", "tc", "action") else None
+    return natural_mode(program) if program.kind in ("xdp", "tc") else None
 
 
 def _sent(

@@ -199,7 +199,7 @@ class Bench:
             raise CannotTell(
                 f"{program.kind} on the engine live-frames", "only XDP has live frames"
             )
-        if program.kind not in ("xdp", "tc", "action"):
+        if program.kind not in ("xdp", "tc"):
             raise CannotTell(f"{program.kind} on the engine {self.name}", "it has no such hook")
         state = program.owner.state
         with state.on_one_cpu():
