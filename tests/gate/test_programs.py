@@ -107,6 +107,7 @@ def test_packets_that_the_snap_length_cut_decide_nothing(
 
     assert found.decision is gate.Decision.UNDECIDED
     assert found.outcome("replay").shown == "0 frames"
+    assert "; the first: only 60 of 1500 bytes" in found.outcome("replay").reasons[0].text
     assert some.decision is gate.Decision.DEPLOY
     measured = some.outcome("replay").measured
     assert (measured["tested"], measured["refused"]) == (1, 1)

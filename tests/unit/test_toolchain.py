@@ -396,6 +396,15 @@ def test_a_folder_is_no_source(source):
         toolchain.compile(source.parent)
 
 
+def test_a_file_of_another_kind_is_no_source(program, source):
+    program("clang-19", answering("19.1.7"))
+    other = source.with_name("gate.toml")
+    other.write_text("version = 1\n")
+
+    with pytest.raises(Error, match="gate.toml: is neither a C file .* nor an object"):
+        toolchain.compile(other)
+
+
 def test_a_missing_include_folder_is_named(source):
     with pytest.raises(NotFound, match="include: there is no folder nowhere"):
         toolchain.compile(source, include=["nowhere"])

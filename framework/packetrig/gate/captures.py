@@ -88,10 +88,13 @@ class _Seen:
         self.counts = {"tested": 0, "refused": 0, "expected": 0, "compared": 0}
         self.reasons: list[Reason] = []
         self.wrong = 0
+        self.refusal = ""
 
     def count(self, event: Replayed, other: Object | None, *, is_expected: bool) -> None:
         self.counts["tested"] += event.is_tested
         self.counts["refused"] += not event.is_tested
+        if not event.is_tested and not self.refusal:
+            self.refusal = str(event.refusal)
         self.counts["compared"] += other is not None
         self.counts["expected"] += is_expected
 
@@ -107,6 +110,7 @@ class _Seen:
             )
         if not tested:
             why = f"none of the {refused} frames could be given to it: nothing was tested"
+            why += f"; the first: {self.refusal}"
             return Outcome("replay", Answer.UNDECIDED, "0 frames", (Reason(why),), measured)
         return Outcome("replay", Answer.HELD, f"{tested} frames", (), measured)
 
