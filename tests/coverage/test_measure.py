@@ -119,6 +119,42 @@ def test_an_unreachable_line_that_is_reached_is_told(
     assert marked.is_reached is is_reached
 
 
+@pytest.mark.parametrize(
+    ("sizes", "is_reached"), [((40,), False), ((40, 14), False), ((40, 14, 21), True)]
+)
+def test_a_mark_where_a_macro_is_used_is_about_the_branches_in_the_macro(
+    source: Path, measured: Measure, sizes: tuple[int, ...], is_reached: bool
+) -> None:
+    mark = "if (IS_SMALL(size))"
+    text = source.read_text().replace(mark, f"{mark} // unreachable: none is small")
+    source.write_text(text)
+    line = line_of(source, "none is small")
+
+    found = measured(source, *sizes)
+
+    marked = {e.line: e for e in found.excluded}[line]
+    assert (marked.reason, marked.is_reached) == ("none is small", is_reached)
+    header = found.files[str(source.with_name("beside.h"))]
+    macro = line_of(source.with_name("beside.h"), "#define IS_SMALL")
+    assert not any(b.line >= macro for b in header.branch_list)
+
+
+def test_another_use_of_a_macro_counts_where_it_is_not_marked(
+    source: Path, measured: Measure
+) -> None:
+    text = source.read_text().replace(
+        "if (IS_SMALL(size))",
+        "if (IS_SMALL(limit)) // unreachable: it is 60\n\t\treturn XDP_TX;\n\tif (IS_SMALL(size))",
+    )
+    source.write_text(text)
+
+    header = measured(source, 14).files[str(source.with_name("beside.h"))]
+
+    macro = line_of(source.with_name("beside.h"), "#define IS_SMALL")
+    sides = {b.line: (b.true_count, b.false_count) for b in header.branch_list if b.line >= macro}
+    assert sides == {macro: (1, 0), macro + 1: (0, 0)}
+
+
 def test_a_mark_without_a_reason_is_none(source: Path, measured: Measure) -> None:
     source.write_text(
         source.read_text().replace("unreachable: there is always one", "unreachable:")

@@ -1,4 +1,7 @@
-"""Lines that their author marked unreachable: `/* unreachable: the array has this place */`."""
+"""Lines that their author marked unreachable: `/* unreachable: the array has this place */`.
+
+`// unreachable: the array has this place` is one as well.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 
 from . import texts
 
-_MARK = re.compile(r"/\*\s*unreachable:\s*(\S.*?)\s*\*/")
+_MARK = re.compile(r"/\*\s*unreachable:\s*(\S.*?)\s*\*/|//\s*unreachable:\s*(\S.*?)\s*$")
 
 
 def marks_of(path: str) -> dict[int, str]:
@@ -37,4 +40,4 @@ def _marks_in(text: str) -> dict[int, str]:
     if "unreachable:" not in text:
         return {}
     numbered = ((n, _MARK.search(line)) for n, line in enumerate(text.split("\n"), 1))
-    return {number: found[1] for number, found in numbered if found}
+    return {number: found[1] or found[2] for number, found in numbered if found}

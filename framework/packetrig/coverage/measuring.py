@@ -144,6 +144,8 @@ class _Tally:
     functions: dict[tuple[int, str], int] = field(default_factory=dict)
     # By marked line: the lines that only a side of its branches leads to.
     guarded: dict[int, set[int]] = field(default_factory=dict)
+    # By marked line: the branches of the macros that it uses.
+    inside: dict[int, dict[tuple[str, _Where], tuple[int, int]]] = field(default_factory=dict)
 
     def measured(self, path: str) -> FileMeasure:
         marks = marks_of(path)
@@ -174,6 +176,7 @@ class _Tally:
 
     def _is_reached(self, line: int) -> bool:
         sides = [counts for where, counts in self.branches.items() if where[0] == line]
+        sides += self.inside.get(line, {}).values()
         return all(map(all, sides)) if sides else bool(self.lines[line])
 
 
@@ -185,20 +188,20 @@ def _tally(
 ) -> None:
     pieces: dict[str, list[_lines.Piece]] = {}
     for mapped, first, _ in _mapping(profile):
-        for path, line, guarded in _guards(mapped, wanted, counters, first):
-            tally = tallies.setdefault(path, _Tally())
-            tally.guarded.setdefault(line, set()).update(guarded)
+        marked = _mark(mapped, counters, first, wanted, tallies)
         head = mapped.regions[0] if mapped.regions else None
-        for region in mapped.regions:
+        for index, region in enumerate(mapped.regions):
             path = mapped.files[region.file]
-            if not wanted(path):
+            if not wanted(path) or index in marked.branches:
                 continue
             tally = tallies.setdefault(path, _Tally())
             count = _evaluate(region.count, counters, first)
             where = (region.line, region.column, region.end_line, region.end_column)
             if region.kind in _FLAT:
-                pieces.setdefault(path, []).append(_piece(region, counters, first))
-            if region.kind is RegionKind.CODE:
+                piece = _piece(region, counters, first)
+                piece = piece._replace(kind=RegionKind.SKIPPED) if index in marked.code else piece
+                pieces.setdefault(path, []).append(piece)
+            if region.kind is RegionKind.CODE and index not in marked.code:
                 tally.regions[where] = tally.regions.get(where, 0) + count
             elif region.kind is RegionKind.BRANCH and not _is_unwritten(region):
                 were = tally.branches.get(where, (0, 0))
@@ -223,26 +226,71 @@ def _is_unwritten(branch: Region) -> bool:
     return branch.is_folded or is_empty
 
 
-def _guards(
-    mapped: Mapped, wanted: Callable[[str], bool], counters: list[int], first: int
-) -> Iterator[tuple[str, int, Iterable[int]]]:
-    """Find what the marked branches of a function lead to: code that is counted as one side is.
+@dataclass(slots=True)
+class _Marked:
+    """Hold what a function's marked lines take out of the macros that they use, by its place.
+
+    `branches` belong to the marked line, `code` is what a side leads to that was never taken.
+    """
+
+    branches: set[int] = field(default_factory=set)
+    code: set[int] = field(default_factory=set)
+
+
+def _mark(
+    mapped: Mapped,
+    counters: list[int],
+    first: int,
+    wanted: Callable[[str], bool],
+    tallies: dict[str, _Tally],
+) -> _Marked:
+    """Find the branches of marked lines, and what they lead to: code counted as one side is.
 
     It is the side that was never taken; of a line that never ran, what it guards when true.
     """
     marks = [marks_of(path) if wanted(path) else {} for path in mapped.files]
-    for branch in mapped.regions if any(marks) else ():
-        if branch.kind is not RegionKind.BRANCH or branch.line not in marks[branch.file]:
+    found = _Marked()
+    uses = _uses(mapped, marks) if any(marks) else {}
+    for index, branch in enumerate(mapped.regions) if any(marks) else ():
+        if branch.kind is not RegionKind.BRANCH or _is_unwritten(branch):
             continue
+        is_own = branch.line in marks[branch.file]
+        file, line = (branch.file, branch.line) if is_own else uses.get(branch.file, (-1, 0))
+        if file < 0:
+            continue
+        tally = tallies.setdefault(mapped.files[file], _Tally())
         both = (branch.count, branch.otherwise)
-        taken = [_evaluate(side, counters, first) for side in both]
+        taken = (_evaluate(both[0], counters, first), _evaluate(both[1], counters, first))
+        if not is_own:
+            found.branches.add(index)
+            where = (branch.line, branch.column, branch.end_line, branch.end_column)
+            inside = tally.inside.setdefault(line, {})
+            were = inside.get((mapped.files[branch.file], where), (0, 0))
+            added = (were[0] + taken[0], were[1] + taken[1])
+            inside[mapped.files[branch.file], where] = added
         never = [side for side, count in zip(both, taken, strict=True) if side and not count]
         sides = never if any(taken) else never[:1]
-        for region in mapped.regions:
-            is_code = region.kind is RegionKind.CODE and region.file == branch.file
-            if is_code and region.count in sides:
-                guarded = range(region.line, region.end_line + 1)
-                yield mapped.files[branch.file], branch.line, guarded
+        for at, region in enumerate(mapped.regions):
+            if region.kind is not RegionKind.CODE or region.count not in sides:
+                continue
+            if region.file == file:
+                lines = range(region.line, region.end_line + 1)
+                tally.guarded.setdefault(line, set()).update(lines)
+            elif uses.get(region.file) == (file, line):
+                found.code.add(at)
+    return found
+
+
+def _uses(mapped: Mapped, marks: list[dict[int, str]]) -> dict[int, tuple[int, int]]:
+    """Find the macros that marked lines use: {its file: (file, line) of the mark}."""
+    found: dict[int, tuple[int, int]] = {}
+    for region in mapped.regions:
+        if region.kind is RegionKind.EXPANSION:
+            if region.file in found:
+                found[region.expands] = found[region.file]
+            elif region.line in marks[region.file]:
+                found[region.expands] = (region.file, region.line)
+    return found
 
 
 def _evaluate(sum_: Sum, counters: list[int], first: int) -> int:
