@@ -86,6 +86,12 @@ def _length(most: int, *, of_header: bool) -> Callable[[bytes, Header, int], Ite
     return values
 
 
+def _chunk_length(frame: bytes, header: Header, value: int) -> Iterable[int]:
+    room = len(frame) - header.offset - 12
+    around = (0, 1, 2, 3, 4, 5, 8, value - 4, value - 1, value + 1, value + 4, room, room + 1)
+    return (each for each in (*around, 0x7FFF, 0x8000, 0xFFFC, 0xFFFF) if each >= 0)
+
+
 def _near(_frame: bytes, _header: Header, value: int) -> Iterable[int]:
     # Broken checksums: one off, the other zero, bytes swapped, complemented.
     swapped = (value & 0xFF) << 8 | value >> 8
@@ -108,6 +114,7 @@ _EXTENSION = (
     Field("nh", 0, 1, 0xFF, _PROTOCOLS),
     Field("len", 1, 1, 0xFF, _every(256)),
 )
+_WITH_OPTIONS = (*_EXTENSION, Field("optlen", 3, 1, 0xFF, _every(256)))  # of the first option
 _TAG = (
     Field("vlan", 0, 2, 0x0FFF, _these(0, 1, 4095)),
     Field("type", 2, 2, 0xFFFF, _ETHERTYPES),
@@ -116,6 +123,7 @@ _TAG = (
 # Fields by what they are about, where the name tells it.
 _LENGTHS = frozenset(
     {
+        "chunklen",
         "dataofs",
         "frag",
         "hlen",
@@ -160,8 +168,9 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("nh", 6, 1, 0xFF, _PROTOCOLS),
         Field("hlim", 7, 1, 0xFF, _these(0, 1)),
     ),
-    "IPv6ExtHdrHopByHop": _EXTENSION,
-    "IPv6ExtHdrDestOpt": _EXTENSION,
+    "IPv6ExtHdrHopByHop": _WITH_OPTIONS,
+    "IPv6ExtHdrDestOpt": _WITH_OPTIONS,
+    "AH": _EXTENSION,
     "IPv6ExtHdrRouting": _EXTENSION,
     "IPv6ExtHdrSegmentRouting": (
         *_EXTENSION,
@@ -186,7 +195,10 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("len", 4, 2, 0xFFFF, _length(0xFFFF, of_header=True)),
         _checksum("chksum", 6),
     ),
-    "SCTP": (Field("chksum", 8, 2, 0xFFFF, _near, is_checksum=True),),
+    "SCTP": (
+        Field("chksum", 8, 2, 0xFFFF, _near, is_checksum=True),
+        Field("chunklen", 14, 2, 0xFFFF, _chunk_length),  # of the first chunk
+    ),
     "ICMP": (
         Field("type", 0, 1, 0xFF, _these(0, 3, 5, 11, 12, 13, 40, 255)),
         Field("code", 1, 1, 0xFF, _these(1, 4, 16, 255)),

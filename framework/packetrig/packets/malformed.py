@@ -202,6 +202,7 @@ def _fragmented(frame: bytes, headers: tuple[Header, ...]) -> Iterator[_Case]:
 
 _GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 _PADN = b"\x00\x01\x04\0\0\0\0"
+_AH = bytes.fromhex("040000000001000000010000") + bytes(11)  # without its first byte
 _DATA_CHUNK = bytes.fromhex("0003001100000000000000000000000061") + bytes(3)
 _MSS = bytes.fromhex("020405b4")
 _TIMESTAMPS = bytes.fromhex("0101080a0000000100000002")
@@ -264,6 +265,9 @@ def _sound_later(inner: bytes) -> tuple[tuple[str, bytes], ...]:
     about = v4.packet(craft.tcp(b"", v4), craft.TCP)[:28]
     about6 = v6.packet(craft.tcp(b"", v6), craft.TCP)[:48]
     query = dns.message(dns.name("a.example"), has_edns=True)
+    authenticated = craft.Network(
+        source=v6.source, destination=v6.destination, extensions=((51, _AH),)
+    )
     return (
         ("gue", v4.frame(craft.udp(gue, v4, destination_port=6080), craft.UDP)),
         ("mpls", craft.ethernet(tunnels.mpls(inner, (100, 7)), tunnels.ETHERTYPE_MPLS)),
@@ -274,4 +278,6 @@ def _sound_later(inner: bytes) -> tuple[tuple[str, bytes], ...]:
         ("dns", v4.frame(craft.udp(query, v4), craft.UDP)),
         ("sctp6", v6.frame(craft.sctp(_DATA_CHUNK), craft.SCTP)),
         ("tcp6-options", v6.frame(craft.tcp(_GET, v6, options=_MSS + _TIMESTAMPS), craft.TCP)),
+        ("ah4", v4.frame(bytes((craft.TCP,)) + _AH + craft.tcp(_GET, v4), 51)),
+        ("ah6", authenticated.frame(craft.udp(b"data", v6), craft.UDP)),
     )

@@ -36,6 +36,9 @@ def test_the_catalogue_has_every_value_of_the_small_fields():
     assert {f"tcp4/IP.version-{value}" for value in range(16) if value != 4} <= ids
     assert {f"tcp4/TCP.dataofs-{value}" for value in range(16) if value != 5} <= ids
     assert {f"tcp6/IPv6.version-{value}" for value in range(16) if value != 6} <= ids
+    assert {f"ah6/AH.len-{value}" for value in range(256) if value != 4} <= ids
+    assert {f"extensions6/IPv6ExtHdrDestOpt.optlen-{value}" for value in (0, 3, 5, 255)} <= ids
+    assert {f"sctp4/SCTP.chunklen-{value}" for value in (0, 3, 18, 65535)} <= ids
     assert {f"tcp4/cut-at-{size}" for size in range(14, 55)} <= ids
 
 
@@ -56,7 +59,7 @@ def test_a_change_of_the_catalogue_is_deliberate():
     for case in malformed.catalogue():
         whole.update(f"{case.id} {case.frame.hex()}\n".encode())
 
-    assert (len(malformed.catalogue()), whole.hexdigest()[:16]) == (7926, "84c3593b45d58913")
+    assert (len(malformed.catalogue()), whole.hexdigest()[:16]) == (9462, "2ee14b1b4bd8ccc5")
 
 
 def test_only_one_thing_is_wrong_with_a_lie():
