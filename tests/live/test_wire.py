@@ -15,6 +15,7 @@ import pytest
 from packetrig import TC, XDP, InputRefused
 from packetrig.errors import Error
 from packetrig.live import Ended, Wire, finish
+from packetrig.live.taps import Tap
 
 pytestmark = pytest.mark.live
 
@@ -352,6 +353,19 @@ def test_a_missing_capability_is_named(capability):
     last = done.stderr.splitlines()[-1]
     assert last.startswith("packetrig.errors.PermissionDenied: ")
     assert f"CAP_{capability.upper()}" in last
+
+
+def test_traffic_that_is_faster_than_its_reader_is_read_in_parts():
+    frame = bytes.fromhex("020000000002020000000001 88b5") + bytes(46)
+    with Wire() as wire:
+        with wire.right.namespace.inside():
+            tap = Tap(wire.right.name)
+        with tap.socket:
+            for _ in range(5):
+                wire.send(frame)
+
+            assert len(tap.heard(most=3)) == 3
+            assert len(tap.heard(most=3)) == 2
 
 
 def _open_descriptors() -> int:

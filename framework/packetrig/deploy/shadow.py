@@ -34,6 +34,8 @@ from .journal import Journal
 from .stopping import Stop
 
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
+# Frames between two looks at the clock and at what asks to stop.
+_AT_ONCE = 1000
 _COPIED = (HASHES | ARRAYS) - OF_MAPS
 
 
@@ -82,7 +84,7 @@ def sample(interface: str, hook: str, *, seconds: float, limit: int, stop: Stop)
                 continue
             now = time.time_ns()
             try:
-                frames = tap.heard(outgoing=outgoing)
+                frames = tap.heard(outgoing=outgoing, most=_AT_ONCE)
             except OSError as e:
                 raise hooks.Gone(f"{interface}: went down or away while it was sampled") from e
             for frame, is_beside in frames[: limit - len(records) - tagged]:

@@ -32,8 +32,6 @@ _TP_STATUS_VLAN_TPID_VALID = 1 << 6
 _AUXDATA = struct.Struct("=IIIHHHH")
 _ROOM = 1 << 17
 _ENDLESS = 100_000  # frames: what a tap's buffer holds is a twentieth of it
-_SO_TIMESTAMPNS = 35  # SO_TIMESTAMPNS_OLD: struct timespec of longs (asm-generic/socket.h)
-_TIMESPEC = struct.Struct("@ll")
 
 
 def _packet_socket() -> socket.socket:
@@ -80,10 +78,14 @@ class Tap:
         """
         return [frame for frame, _ in self.heard(outgoing=outgoing)]
 
-    def heard(self, *, outgoing: bool = False) -> list[tuple[bytes, bool]]:
-        """Take the same, and tell of each frame whether its VLAN tag was kept beside it."""
+    def heard(self, *, outgoing: bool = False, most: int | None = None) -> list[tuple[bytes, bool]]:
+        """Take the same, and tell of each frame whether its VLAN tag was kept beside it.
+
+        With `most`, no more than so many are looked at: a real interface may bring them faster
+        than they are read, and that is no fault.
+        """
         taken: list[tuple[bytes, bool]] = []
-        for _ in range(_ENDLESS):
+        for _ in range(most or _ENDLESS):
             try:
                 data, extra, _, origin = self.socket.recvmsg(_ROOM, 128, socket.MSG_DONTWAIT)
             except BlockingIOError:
@@ -91,32 +93,12 @@ class Tap:
             if (origin[2] == _PACKET_OUTGOING) is outgoing:
                 frame = _with_tag(data, extra)
                 taken.append((frame, len(frame) != len(data)))
+        if most:
+            return taken
         raise Error(
             f"{origin[0]}: frames arrive without end: a program sends them round again and again "
             "(a redirect to where they came from), so none of them ends anywhere"
         )
-
-    def timed(self) -> None:
-        """Have the kernel note when each frame passed; `records()` tells it."""
-        self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-
-    def records(self) -> list[tuple[int, bytes]]:
-        """Take (time in ns, frame) of what passed since the last time, in both directions."""
-        taken: list[tuple[int, bytes]] = []
-        while True:
-            try:
-                data, extra, _, _ = self.socket.recvmsg(_ROOM, 128, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return taken
-            taken.append((_time_of(extra), _with_tag(data, extra)))
-
-
-def _time_of(extra: Iterable[tuple[int, int, bytes]]) -> int:
-    for level, kind, value in extra:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
-            seconds, nanoseconds = _TIMESPEC.unpack(value)
-            return int(seconds) * 10**9 + int(nanoseconds)
-    return 0
 
 
 def _with_tag(data: bytes, extra: Iterable[tuple[int, int, bytes]]) -> bytes:
