@@ -222,6 +222,17 @@ def test_each_program_of_an_object_is_judged(
     assert found["decision"] == "DEPLOY"
 
 
+def test_a_program_that_is_not_loaded_unasked_is_named_as_left_out(
+    packetrig: Command, policy: Policy, place: Path
+) -> None:
+    text = (place / "progs" / "two.bpf.c").read_text()
+    (place / "half.bpf.c").write_text(text.replace('SEC("xdp")', 'SEC("?xdp")'))
+
+    ended = packetrig("gate", "half.bpf.c", "--policy", policy("[verifier]\nmax-stack = 512\n"))
+
+    assert (ended.code, " insns, without way_in " in ended.out) == (0, True)
+
+
 def test_the_evidence_is_of_the_very_file_that_ships_and_the_same_each_time(
     packetrig: Command, capture: Capture, policy: Policy, place: Path
 ) -> None:

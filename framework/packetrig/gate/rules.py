@@ -44,8 +44,11 @@ def verifier(
     ]
     counts = [found["instructions"] for found in programs.values()]
     shown = f"{sum(counts)} insns" if all(count is not None for count in counts) else "accepted"
+    # Optional ones (SEC("?xdp")), and those that trace the kernel: nothing is said of them.
+    left_out = [name for name in candidate.spec.programs if name not in programs]
+    shown += f", without {', '.join(left_out)}" if left_out else ""
     answer = Answer.REFUSED if refused else Answer.UNDECIDED if unknown else Answer.HELD
-    measured = {"limits": limits, "programs": programs}
+    measured = {"limits": limits, "programs": programs, "left-out": left_out}
     return Outcome("verifier", answer, shown, (*refused, *unknown), measured), programs
 
 
