@@ -336,6 +336,18 @@ def test_programs_that_no_test_loads_are_named(run: Run) -> None:
     assert table_of(result)[-1] == "loaded by no test, not counted: progs/clock.bpf.c"
 
 
+def test_where_nothing_was_measured_no_report_says_100(run: Run, pytester: pytest.Pytester) -> None:
+    result = run("def test_it():\n    pass\n", "--bpf-cov-report=xml,json,html")
+
+    assert result.ret == 0
+    assert table_of(result)[-1] == "no test loaded a program whose source is below --bpf-cov"
+    text = (pytester.path / "bpf-coverage.xml").read_text()
+    assert 'line-rate="0" branch-rate="0" lines-covered="0"' in text
+    told = json.loads((pytester.path / "bpf-coverage.json").read_text())
+    assert told["packetrig"]["percent"] == 0
+    assert "nothing was measured" in (pytester.path / "bpf-htmlcov/index.html").read_text()
+
+
 def test_a_source_elsewhere_is_not_measured(run: Run, pytester: pytest.Pytester) -> None:
     (pytester.path / "other").mkdir()
     shutil.copy(pytester.path / "progs/clock.bpf.c", pytester.path / "other/clock.bpf.c")

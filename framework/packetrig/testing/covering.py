@@ -175,7 +175,7 @@ class Coverage:
             conditions=conditions,
             contexts=self._gathered.contexts(self._below) if self._by_test else {},
         )
-        self._total = report.total.percent if report.measured.files else 0.0
+        self._total = report.percent
         for each in self._wanted:
             try:
                 self._lines += each.write(report)

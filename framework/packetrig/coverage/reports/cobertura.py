@@ -17,6 +17,8 @@ def cobertura(report: Report, *, version: str) -> str:
     """Write each folder as a package and each file as a class."""
     measured = report.measured
     root = ElementTree.Element("coverage", _rates(measured.lines, measured.branches))
+    if not measured.files:  # a CI server would show all of nothing as 100%
+        root.attrib |= {"line-rate": "0", "branch-rate": "0"}
     for kind, share in (("lines", measured.lines), ("branches", measured.branches)):
         root.set(f"{kind}-covered", str(share.covered))
         root.set(f"{kind}-valid", str(share.total))

@@ -89,7 +89,7 @@ def _own(report: Report) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "totals": _shares(measured),
-        "percent": round(report.total.percent, 4),
+        "percent": round(report.percent, 4),
         "files": {
             report.name(path): {
                 **_shares(each),
@@ -159,7 +159,8 @@ def html(report: Report, folder: Path) -> None:
         rows.append(f'<li><a href="{_html.escape(name)}/index.html">{_html.escape(name)}</a></li>')
     text = _html.escape("\n".join(table(report, missing=True)))
     parts = [f"<ul>\n{chr(10).join(rows)}\n</ul>", f"<pre>\n{text}\n</pre>", *_contexts(report)]
-    title = f"Coverage of BPF programs: {percent(report.total)}"
+    whole = percent(report.total) if report.measured.files else "nothing was measured"
+    title = f"Coverage of BPF programs: {whole}"
     page = f'<!doctype html>\n<meta charset="utf-8">\n<title>{title}</title>\n<h1>{title}</h1>\n'
     files.write(folder / "index.html", (page + "\n".join(parts) + "\n").encode())
 

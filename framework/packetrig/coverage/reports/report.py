@@ -40,6 +40,11 @@ class Report:
         """Count lines, and with branches their sides as well, as coverage.py does."""
         return sum((self.share(each) for each in self.measured.files.values()), Share(0, 0))
 
+    @property
+    def percent(self) -> float:
+        """Return the total in percent: of nothing that was measured, nothing."""
+        return self.total.percent if self.measured.files else 0.0
+
     def share(self, found: FileMeasure) -> Share:
         """Count what a file's percentage is of."""
         return found.lines + found.branches if self.has_branches else found.lines
