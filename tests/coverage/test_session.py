@@ -502,6 +502,8 @@ def test_workers_that_stop_at_a_failure_still_tell_what_they_counted(run: Run) -
         (["--bpf-cov-report=xml:progs"], r"progs: is a folder; name a file"),
         (["--bpf-cov-context=line"], r"invalid choice: 'line'"),
         (["--bpf-cov-fail-under=much"], r"invalid float value: 'much'"),
+        (["--bpf-cov-fail-under=nan"], r"--bpf-cov-fail-under=nan: give a percentage, 0 to 100"),
+        (["--bpf-cov-fail-under=900"], r"--bpf-cov-fail-under=900: give a percentage"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -55,6 +55,9 @@ class Coverage:
 
     def _check(self, given: list[Path]) -> None:
         """Say before the first test what could not be done after the last one."""
+        least = self._config.getoption("bpf_cov_fail_under")
+        if least is not None and not 0 <= least <= 100:  # nan would hold of anything
+            raise pytest.UsageError(f"--bpf-cov-fail-under={least:g}: give a percentage, 0 to 100")
         for path in given:
             if not path.exists():
                 raise pytest.UsageError(f"--bpf-cov={path}: there is no such file or folder")
