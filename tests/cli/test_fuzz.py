@@ -161,7 +161,7 @@ def test_json_is_a_line_for_each_event(fuzz: Command) -> None:
 
 
 def test_sarif_and_annotations_point_at_the_line_of_c(fuzz: Command) -> None:
-    ended = fuzz("--sarif", "out.sarif", "--github")
+    ended = fuzz("--sarif", "out.sarif", "--github", "--crashes", "elsewhere")
 
     (run,) = json.loads(Path("out.sarif").read_text())["runs"]
     found = {each["partialFingerprints"]["packetrig/v1"]: each for each in run["results"]}
@@ -170,6 +170,8 @@ def test_sarif_and_annotations_point_at_the_line_of_c(fuzz: Command) -> None:
     assert place["artifactLocation"]["uri"] == MIX
     line = place["region"]["startLine"]
     assert f"::error file={MIX},line={line},title=it never aborts::xdp_mix: it" in ended.out
+    assert f"; packetrig replay {ABORTS} --crashes elsewhere)" in ended.out
+    assert f"; packetrig replay {ABORTS} --crashes elsewhere)" in found[ABORTS]["message"]["text"]
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == [
         each["ruleId"] for each in run["results"]
     ]

@@ -20,6 +20,7 @@ from ..fuzz import (
     crashfile,
     given,
     named,
+    repeat,
 )
 from ..fuzz.again import make_room, recipe_of
 from ..fuzz.campaigns import campaign
@@ -161,7 +162,8 @@ def _fuzz(
             stack.callback(events.close)
         found = _told(events, show, crashes, github=github, is_blind=options["blind"])
     if report:
-        sarif.write(report, [each.result() for each in found], rules=rules(found))
+        results = [each.result(repeat.replay(each, crashes)) for each in found]
+        sarif.write(report, results, rules=rules(found))
     return Exit.REFUSED if found else Exit.HELD
 
 
@@ -227,7 +229,8 @@ def _told(
                 found.append(event.finding)
                 show.found(event, crashfile.path_of(event.finding, crashes))
                 if github:
-                    console.say(sarif.annotation(event.finding.result()))
+                    command = repeat.replay(event.finding, crashes)
+                    console.say(sarif.annotation(event.finding.result(command)))
                 make_room(event.finding, crashes)
                 crashfile.write(event.finding, crashes)  # told before: the disk may be full
                 continue

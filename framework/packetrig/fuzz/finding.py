@@ -135,12 +135,12 @@ class Finding:
             return told
         return [*told[: most - 2], f"... and {len(told) - most + 1} more ...", told[-1]]
 
-    def result(self) -> Result:
-        """Give it as reports for machines take it."""
+    def result(self, replay: str = "") -> Result:
+        """Give it as reports for machines take it, with the command that replays it."""
         frames = f"{len(self.frames)} frames" if len(self.frames) > 1 else "one frame"
         return Result(
             self.rule,
-            f"{self.said} (shown by {frames}; packetrig replay {self.id})",
+            f"{self.said} (shown by {frames}; {replay or f'packetrig replay {self.id}'})",
             self.place.path,
             self.place.line,
             self.place.column,
