@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from packetrig._bpf.printing import Printing
     from packetrig.live import Wire
 
+_BEFORE = pytest.StashKey["tuple[Wire, ...]"]()
+_OF_FIXTURES = pytest.StashKey["list[Wire]"]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of packetrig."""
@@ -256,6 +259,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Renew every object before each Hypothesis example."""
     __tracebackhide__ = True
+    item.stash[_BEFORE] = _open_wires()
     testing = _in_use("renewal")
     putting_back = testing.before_each_example(item) if testing else None
     try:
@@ -266,6 +270,38 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     finally:
         if putting_back:
             putting_back()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, object, object]:
+    """Note the wires that a fixture opens: they are not the test's to close."""
+    before = _open_wires()
+    found = yield
+    if new := [each for each in _open_wires() if each not in before]:
+        request.config.stash.setdefault(_OF_FIXTURES, []).extend(new)
+    return found
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Hold a test to closing the wires that it opened."""
+    found = yield
+    if _BEFORE not in item.stash:
+        return found  # it never ran
+    theirs = (*item.stash[_BEFORE], *item.config.stash.get(_OF_FIXTURES, ()))
+    left = [each for each in _open_wires() if each not in theirs]
+    for each in left:
+        each.close()
+    if left:
+        pytest.fail(
+            "the test left a wire open: with Wire() as wire, or the fixture `wire`", pytrace=False
+        )
+    return found
+
+
+def _open_wires() -> tuple[Wire, ...]:
+    live = sys.modules.get("packetrig.live.wire")
+    return live.opened() if live else ()
 
 
 @pytest.hookimpl(wrapper=True)

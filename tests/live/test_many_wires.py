@@ -180,3 +180,36 @@ def test_it_is_ended():
 
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.re_match_lines([r".*behind on the wire: process \d+ \(sleep 60\) still runs"])
+
+
+def test_a_test_that_leaves_a_wire_open_has_an_error(pytester):
+    pytester.makepyfile(
+        HEAD
+        + """
+from packetrig.live import Wire
+
+left = []
+
+@pytest.fixture(scope="module")
+def wide():
+    with Wire() as made:
+        yield made
+
+def test_it():
+    left.append(Wire().__enter__())
+
+def test_it_is_closed_by_now():
+    assert not left[0].is_open
+
+def test_a_fixtures_stays(request):
+    request.getfixturevalue("wide")
+
+def test_it_stayed(wide):
+    assert wide.send(frame) == [frame]
+"""
+    )
+
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+
+    result.assert_outcomes(passed=4, errors=1)
+    result.stdout.fnmatch_lines(["the test left a wire open: with Wire() as wire*"])
