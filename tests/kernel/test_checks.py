@@ -82,12 +82,22 @@ def test_a_write_that_leaves_the_sum_of_a_device_is_objected_to(judged: Judged) 
         ("remembers", PACKET),  # what a run leaves in maps is taken back before the next
         ("takes_turns", PACKET),  # from the same state it answers the same
         ("rolls_dice", PACKET),  # it asks for a random number: to differ is its nature
+        ("starts_a_timer", PACKET),  # what the timer writes comes when it comes
+        ("takes_a_cookie", PACKET),  # each skb of a test run has a socket of its own
         ("updates_no_checksum", PACKET[:30]),  # what was cut is not looked at
         ("redirects", bytes(ETHER / b"no IP at all, so no hop can be lost")),
     ],
 )
 def test_no_check_objects(judged: Judged, program: str, packet: bytes) -> None:
     assert judged(program).judge(packet).frame == packet
+
+
+def test_a_program_with_a_timer_is_not_run_twice_to_compare(judged: Judged) -> None:
+    applies = checks.equal_packets_are_treated_equally.applies
+
+    assert applies is not None
+    assert not applies(judged("starts_a_timer").program)
+    assert applies(judged("remembers").program)
 
 
 def test_what_differs_from_the_same_state_is_objected_to(judged: Judged) -> None:

@@ -321,7 +321,7 @@ def _why_not(rule: Check, target: Target) -> str:
     if obstacle := target.object.state.obstacle:
         return obstacle
     if rule is _AGAIN:
-        return "the program asks for the time, a random number or the processor"
+        return "the program asks for the time, a random number or the processor, or starts a timer"
     if rule is checks.a_dropped_packet_grows_no_map or _is_of_drops(rule):
         return "the program adds nothing to maps"
     if rule is _SUMMED and (reason := sum_reason(_helpers(target))):

@@ -169,6 +169,60 @@ int rolls_dice(struct xdp_md *ctx)
 	return bpf_get_prandom_u32() & 1 ? XDP_DROP : XDP_PASS;
 }
 
+struct fired {
+	struct bpf_timer timer;
+	__u64 count;
+};
+
+/* Written by the timer of starts_a_timer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fired);
+} timers SEC(".maps");
+
+/* Written by takes_a_cookie. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} cookies SEC(".maps");
+
+static int fire(void *map, __u32 *key, struct fired *fired)
+{
+	(void)map;
+	(void)key;
+	__sync_fetch_and_add(&fired->count, 1);
+	return 0;
+}
+
+SEC("xdp")
+int starts_a_timer(struct xdp_md *ctx)
+{
+	__u32 zero = 0;
+	struct fired *fired = bpf_map_lookup_elem(&timers, &zero);
+
+	(void)ctx;
+	if (fired) {
+		bpf_timer_init(&fired->timer, &timers, 1);
+		bpf_timer_set_callback(&fired->timer, fire);
+		bpf_timer_start(&fired->timer, 0, 0);
+	}
+	return XDP_PASS;
+}
+
+SEC("tc")
+int takes_a_cookie(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	__u32 zero = 0;
+
+	bpf_map_update_elem(&cookies, &zero, &cookie, 0);
+	return 0;
+}
+
 SEC("xdp")
 int tunnels(struct xdp_md *ctx)
 {
