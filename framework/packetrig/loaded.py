@@ -96,7 +96,7 @@ def choose(spec: Spec, program: str | None, kind: str | None) -> dict[str, Progr
         )
     raise LoadError(
         f"{spec.name}: no section names a kind of program that can be run: {told}; "
-        "say what it is: kind='xdp' or kind='tc'"
+        "say what it is: kind='xdp' or kind='tc' (--kind xdp on the command line)"
     )
 
 

@@ -304,7 +304,7 @@ def test_a_source_that_is_not_there_or_is_refused_is_named(fuzz: Command) -> Non
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        (MIX, "libbpf cannot open it: BTF is required, but is missing or corrupted.; compile with"),
+        (MIX, "libbpf cannot open it: BTF is required, but is missing or corrupted; compile with"),
         ("small.bpf.c", "holds no debug information, so no line of C is known for what would be"),
     ],
     ids=["with maps", "without maps"],

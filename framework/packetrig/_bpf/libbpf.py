@@ -170,5 +170,5 @@ def _reason(log: str) -> str:
     for sign, hint in _HINTS:
         for line in lines:
             if sign in line:
-                return f"{line}; {hint}"
+                return f"{line.rstrip('.')}; {hint}"
     return lines[0] if lines else "it gives no reason"
