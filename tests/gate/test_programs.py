@@ -75,6 +75,11 @@ SEC("xdp") int xdp_moody(struct xdp_md *ctx)
 	/* A test run gives it interface 1, the loopback; a wire does not. */
 	return ctx->ingress_ifindex == 1 ? XDP_PASS : XDP_DROP;
 }
+SEC("xdp") int other(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return XDP_PASS;
+}
 char LICENSE[] SEC("license") = "GPL";
 """
     )
@@ -87,8 +92,9 @@ char LICENSE[] SEC("license") = "GPL";
     )["xdp_moody"]
 
     assert found.decision is gate.Decision.REFUSED
-    text = found.outcome("live").reasons[0].text
-    assert text.startswith("xdp_moody on a veth (native): XDP.PASS should end in stack")
+    reason = found.outcome("live").reasons[0]
+    assert reason.text.startswith("xdp_moody on a veth (native): XDP.PASS should end in stack")
+    assert ".bpf.o --program xdp_moody --frame " in reason.repeat
 
 
 @pytest.mark.slow

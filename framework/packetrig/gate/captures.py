@@ -177,15 +177,8 @@ def _reason(
     event: Replayed,
     why: str,
 ) -> Reason:
-    words = ["packetrig", "run", str(candidate.path)]
-    if candidate.spec is not None and len(candidate.spec.programs) > 1:
-        words += ["--program", name]
-    if candidate.kind:
-        words += ["--kind", candidate.kind]
-    words += ["--pcap", str(capture.path)]
-    setup = _setup_path(rule, candidate, name)
-    if setup and setup.exists():
-        words += ["--setup", str(setup)]
+    words = [*run_words(candidate, name), "--pcap", str(capture.path)]
+    words += setup_words(rule, candidate, name)
     if event.differs and event.other is not None:
         other = event.other.program.owner.spec
         words += ["--against", str(other.path)]
@@ -197,6 +190,20 @@ def _reason(
         )
     text = f"{capture.path}, packet {event.number}: {why} ({summary})"
     return Reason(text, shlex.join(words), details)
+
+
+def run_words(candidate: Candidate, name: str) -> list[str]:
+    """Begin the command that runs one program of an object on packets."""
+    words = ["packetrig", "run", str(candidate.path)]
+    if candidate.spec is not None and len(candidate.spec.programs) > 1:
+        words += ["--program", name]
+    return [*words, "--kind", candidate.kind] if candidate.kind else words
+
+
+def setup_words(rule: policy.Replay | None, candidate: Candidate, name: str) -> list[str]:
+    """Name the state that `setup_for` reads, for a command."""
+    path = _setup_path(rule, candidate, name)
+    return ["--setup", str(path)] if path and path.exists() else []
 
 
 def read_setup(pattern: str | None, candidate: Candidate, name: str) -> Setup:

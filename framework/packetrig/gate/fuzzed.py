@@ -12,7 +12,7 @@ from ..errors import Failure
 from ..fuzz import Ended, Found, NewEntry, Progress, Started, Unrepeated, crashfile, repeat
 from ..fuzz.again import make_room
 from . import policy
-from .captures import filled, read_setup
+from .captures import filled, read_setup, run_words
 from .outcome import Answer, Candidate, Outcome, Reason
 
 _ENOUGH = 10
@@ -143,9 +143,7 @@ def _reasons(
                 command = repeat.replay(found.finding, rule.crashes)
                 yield Reason(text, command, str(found.failure))
                 continue
-            words = ["packetrig", "run", str(candidate.path)]
-            if candidate.spec is not None and len(candidate.spec.programs) > 1:
-                words += ["--program", each.name]
+            words = run_words(candidate, each.name)
             for frame in found.frames:
                 words += ["--frame", frame.hex()]
             path = filled(pattern, candidate, each.name) if pattern else None

@@ -15,7 +15,7 @@ from ..program import Program
 from ..replay import Setup
 from ..verifier import Statistics
 from . import policy
-from .captures import Capture, setup_for
+from .captures import Capture, run_words, setup_for, setup_words
 from .outcome import Answer, Candidate, Outcome, Reason
 
 _SHOWN = 3
@@ -30,8 +30,10 @@ def verifier(
     try:
         programs = loaded_programs(candidate)
     except VerifierError as e:
-        words = ["packetrig", "-v", "run", str(candidate.path), "--frame", "00"]
-        reason = Reason(str(e), shlex.join(words), e.explain())
+        name = str(e).partition(":")[0]
+        words = run_words(candidate, name)
+        command = shlex.join([words[0], "-v", *words[1:], "--frame", "00"])
+        reason = Reason(str(e), command, e.explain())
         return Outcome("verifier", Answer.REFUSED, "rejected", (reason,)), {}
     except Error as e:
         return Outcome("verifier", Answer.UNDECIDED, "cannot tell", (Reason(str(e)),)), {}
@@ -138,7 +140,9 @@ def on_a_wire(
         return Outcome("live", Answer.DOES_NOT_APPLY, "-", (Reason(text + candidate.kinds),))
     modes = " ".join(dict.fromkeys(report.mode.value for report in reports))
     measured = {"reports": [_report(report) for report in reports]}
-    reasons = [reason for report in reports for reason in _differences(candidate, report)]
+    reasons = [
+        reason for report in reports for reason in _differences(candidate, report, replay_rule)
+    ]
     if reasons:
         return Outcome("live", Answer.REFUSED, "differs", tuple(reasons), measured)
     untried = [report for report in reports if not report.sent and not report.traffic]
@@ -180,12 +184,15 @@ def _report(report: live.SmokeReport) -> dict[str, Any]:
     }
 
 
-def _differences(candidate: Candidate, report: live.SmokeReport) -> Iterator[Reason]:
-    words = ["packetrig", "run", str(candidate.path)]
+def _differences(
+    candidate: Candidate, report: live.SmokeReport, rule: policy.Replay | None
+) -> Iterator[Reason]:
+    words = run_words(candidate, report.program)
     for found in report.differences[:_SHOWN]:
+        command = [*words, "--frame", found.frame.hex()]
+        command += setup_words(rule, candidate, report.program)
         yield Reason(
-            f"{report.program} on a veth ({report.mode.value}): {found}",
-            shlex.join([*words, "--frame", found.frame.hex()]),
+            f"{report.program} on a veth ({report.mode.value}): {found}", shlex.join(command)
         )
     more = report.differing - min(_SHOWN, len(report.differences))
     if more > 0:
