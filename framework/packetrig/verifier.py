@@ -16,6 +16,7 @@ from .spec import MapSpec, Spec
 _BEGIN = re.compile(
     r"prog '([^']+)': -- BEGIN PROG LOAD LOG --\n(.*?)-- END PROG LOAD LOG --", re.DOTALL
 )
+_LOOP = re.compile(r"infinite loop detected at insn \d+")
 _NOT_MADE = re.compile(r"map '([^']+)': failed to create: Invalid argument")
 _FAILED = re.compile(r"prog '([^']+)': BPF program load failed: (.*)")
 _PLACE = re.compile(r"^; (?P<text>.*?)(?: @ (?P<file>[^@:]+):(?P<line>\d+))?$")
@@ -155,6 +156,9 @@ def summarise(log: str) -> str:
     lines = _verifier_lines(log)
     if not lines:
         return "the log is empty"
+    # Two lines of registers follow what it says of a loop, behind the last instruction.
+    if found := _LOOP.search("\n".join(lines[-3:])):
+        return found[0]
     last = lines[-1]
     if len(lines) > 1 and not last.startswith("BPF program is too large"):
         before = lines[-2]

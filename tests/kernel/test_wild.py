@@ -83,6 +83,22 @@ def test_an_object_that_no_packet_reaches_is_not_told_to_be_xdp(load: Load) -> N
         load('SEC("cgroup/getsockopt") int gets(void *ctx) { return 1; }')
 
 
+def test_of_a_loop_without_end_its_state_is_not_told(load: Load) -> None:
+    loops = """
+    SEC("xdp") int loops(struct xdp_md *ctx) {
+        volatile int n = 0;
+        while (n >= 0)
+            n++;
+        return XDP_PASS;
+    }
+    """
+
+    with pytest.raises(
+        packetrig.VerifierError, match=r"verifier: infinite loop detected at insn \d+ \("
+    ):
+        load(loops)
+
+
 EVENTS = """
 struct sample { __u64 when; __u32 length; __u8 kind; };
 const struct sample *unused_sample;
