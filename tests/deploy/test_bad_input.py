@@ -185,9 +185,12 @@ def test_an_interface_that_was_moved_keeps_its_program(
     (before,) = machine.status()
     with namespace() as elsewhere:
         move(machine.wire.right.namespace, spare, elsewhere)
+        (moved,) = machine.status()
         recovered = machine("attach", "--recover")
         move(elsewhere, spare, machine.wire.right.namespace)
 
+    assert (moved["state"], moved["program_id"]) == ("another namespace", before["program_id"])
+    assert "it was moved to another network namespace, and filters there" in moved["reason"]
     assert recovered.code == 2
     assert "its link is alive: it was moved to another network namespace" in recovered.out
     assert [spot["program_id"] for spot in machine.status()] == [before["program_id"]]

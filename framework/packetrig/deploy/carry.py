@@ -195,9 +195,9 @@ def _exists(name: str) -> bool:
     return any(name == each for _, each in socket.if_nameindex())
 
 
-def holds(journal: Journal) -> bool:
-    """Tell whether a link that is pinned for a spot holds a program, wherever its interface is."""
-    return journal.carrier["by"] == LINK and bool(_of_link(journal))
+def holds(journal: Journal) -> int:
+    """Tell which program a link that is pinned for a spot holds, wherever its interface is."""
+    return _of_link(journal) if journal.carrier["by"] == LINK else 0
 
 
 def _of_link(journal: Journal) -> int:

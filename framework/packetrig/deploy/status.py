@@ -123,6 +123,9 @@ def _compared(journal: Journal) -> Status:
     try:
         there = carry.standing(journal)
     except hooks.Gone as e:
+        if held := carry.holds(journal):
+            moved = "it was moved to another network namespace, and filters there: move it back"
+            return told(State.ELSEWHERE, held, f"{e}: {moved}")
         return told(State.GONE, reason=str(e))
     except Error as e:
         return told(State.BROKEN, reason=str(e))
