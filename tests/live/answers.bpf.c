@@ -6,6 +6,7 @@
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 enum {
@@ -68,6 +69,12 @@ SEC("tc")
 int drops_bare_frames(struct __sk_buff *skb)
 {
 	return skb->vlan_present ? TC_ACT_OK : TC_ACT_SHOT;
+}
+
+SEC("tc")
+int pushes_a_tag(struct __sk_buff *skb)
+{
+	return bpf_skb_vlan_push(skb, bpf_htons(0x8100), 7) ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
 /* In a test run, a frame to any address but that of the loopback is another host's. */

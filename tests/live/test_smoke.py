@@ -6,7 +6,7 @@ import pytest
 
 from packetrig import TC, XDP
 from packetrig.live import Ended, Mode, smoke
-from packetrig.live.smoke import TAG_IS_CUT, VLAN_IS_BESIDE, ends
+from packetrig.live.smoke import TAG_IS_CUT, VLAN_IS_BESIDE, VLAN_IS_PUSHED, ends
 
 pytestmark = pytest.mark.live
 
@@ -58,6 +58,13 @@ def test_a_difference_that_the_hook_explains_is_told_apart(load, frame):
     report = smoke(load("drops_bare_frames"), "tc-ingress", [tagged], traffic=False)
     assert report.holds
     assert [difference.reason for difference in report.known] == [VLAN_IS_BESIDE]
+
+
+@pytest.mark.parametrize("mode", ["tc-egress", "tcx-egress"])
+def test_a_tag_that_a_program_pushes_is_no_difference_to_its_test_run(load, frame, mode):
+    report = smoke(load("pushes_a_tag"), mode, [frame(0)])
+    assert report.holds
+    assert {difference.reason for difference in report.known} == {VLAN_IS_PUSHED}
 
 
 def test_a_frame_that_the_kernel_drops_is_no_fault_of_the_program(load):
