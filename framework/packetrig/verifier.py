@@ -16,6 +16,9 @@ from .spec import MapSpec, Spec
 _BEGIN = re.compile(
     r"prog '([^']+)': -- BEGIN PROG LOAD LOG --\n(.*?)-- END PROG LOAD LOG --", re.DOTALL
 )
+_NOT_TAKEN = re.compile(
+    r"map '([^']+)': failed to initialize slot \[(\d+)\] to prog '([^']+)' fd=\d+: (?:-22|-EINVAL)"
+)
 _LOOP = re.compile(r"infinite loop detected at insn \d+")
 _NOT_MADE = re.compile(r"map '([^']+)': failed to create: Invalid argument")
 _FAILED = re.compile(r"prog '([^']+)': BPF program load failed: (.*)")
@@ -87,6 +90,13 @@ class Step:
 def refused(spec: Spec, error: LoadError) -> LoadError | PermissionDenied:
     """Turn libbpf's account of a failed load into a VerifierError, where the verifier spoke."""
     found = _BEGIN.search(error.log)
+    if slot := _NOT_TAKEN.search(error.log):
+        array, number, name = slot.groups()
+        return LoadError(
+            f"{spec.name}: map '{array}' does not take {name} in slot {number}: its programs must "
+            'be of one kind, and all with frags or none (SEC("xdp.frags"))',
+            log=error.log,
+        )
     if found is None:
         made = _NOT_MADE.search(error.log)
         lacking = spec.maps.get(made[1]) if made else None

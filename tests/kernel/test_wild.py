@@ -83,6 +83,21 @@ def test_an_object_that_no_packet_reaches_is_not_told_to_be_xdp(load: Load) -> N
         load('SEC("cgroup/getsockopt") int gets(void *ctx) { return 1; }')
 
 
+def test_a_program_array_says_which_program_it_does_not_take(load: Load) -> None:
+    mixed = """
+    int next(struct xdp_md *ctx);
+    struct {
+        __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 1); __uint(key_size, 4);
+        __array(values, int(struct xdp_md *));
+    } jumps SEC(".maps") = { .values = { (void *)&next } };
+    SEC("xdp") int next(struct xdp_md *ctx) { return XDP_DROP; }
+    SEC("xdp.frags") int first(struct xdp_md *ctx) { bpf_tail_call(ctx, &jumps, 0); return 2; }
+    """
+
+    with pytest.raises(LoadError, match="'jumps' does not take next in slot 0: .* all with frags"):
+        load(mixed)
+
+
 def test_of_a_loop_without_end_its_state_is_not_told(load: Load) -> None:
     loops = """
     SEC("xdp") int loops(struct xdp_md *ctx) {
