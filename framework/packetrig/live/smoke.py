@@ -24,8 +24,8 @@ VLAN_IS_BESIDE = (
 )
 
 VLAN_IS_PUSHED = (
-    "a VLAN tag that the program pushed stands beside the frame (skb->vlan_tci); the test run leaves "
-    "it out, an interface sends it"
+    "a VLAN tag that the program pushed stands beside the frame (skb->vlan_tci); the test run "
+    "leaves it out, an interface sends it"
 )
 
 TAG_IS_CUT = "the kernel drops a frame that is cut in its VLAN tag, behind XDP and before TC"
