@@ -190,10 +190,11 @@ def _attach(run: _Attaching, before: Journal | None) -> Iterator[Event]:
         guardian = Guardian(run.spot, run.lock)
         journal = _changed(run, journal)
         assert journal.work is not None
+        # Whoever reads that it is attached may change things: what was is looked at before.
+        watcher = watch.Watcher(request.plan, journal, run.loaded, run.stop, before=measured)
         yield Attached(
             run.spot, journal.top, journal.generation(journal.work.origin), request.plan.seconds
         )
-        watcher = watch.Watcher(request.plan, journal, run.loaded, run.stop, before=measured)
         if request.plan.seconds:
             watcher.watch(guardian)
         run.stop.check()
