@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -263,7 +264,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     testing = _in_use("renewal")
     putting_back = testing.before_each_example(item) if testing else None
     try:
-        return (yield)
+        with testing.on_one_processor(item) if testing else nullcontext():
+            return (yield)
     except Exception as e:
         _skip(e, item)
         raise

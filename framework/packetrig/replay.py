@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,8 @@ def replay(
 ) -> Iterator[Replayed]:
     """Run a program on the packets of a capture, in their order, and yield what became of each.
 
-    Maps keep their state from one packet to the next, as they do on an interface. A frame that
+    Maps keep their state from one packet to the next, as they do on an interface; where they have
+    a value for each processor, all packets go to one. A frame that
     cannot be given to the program is yielded with the reason, never left out, never an error; nor
     is a packet given of which the capture has only the beginning (`Record.is_snapped`).
 
@@ -191,9 +193,18 @@ def replay(
                 _begin(program, setup or Setup())
             yield _summed(program, record)
         return
-    if renew:
-        yield from (_alone(program, record, against, setup or Setup()) for record in records)
-        return
+    with ExitStack() as stack:
+        for each in filter(None, (program, against)):
+            stack.enter_context(each.owner.state.on_one_cpu())
+        if renew:
+            yield from (_alone(program, record, against, setup or Setup()) for record in records)
+        else:
+            yield from _in_batches(program, records, against)
+
+
+def _in_batches(
+    program: Program, records: Iterable[Record], against: Program | None
+) -> Iterator[Replayed]:
     for batch in _batches(records):
         answers = _answers(program, batch)
         others = _answers(against, batch) if against else itertools.repeat((None, ""))

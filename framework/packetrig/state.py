@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._bpf import lib, strerror
 from ._bpf.kinds import ARRAYS, EVENTS, HASHES, OF_MAPS, PER_CPU, MapKind
+from ._bpf.processors import one_processor
 from .entries import Entries, Snapshot
 from .errors import MapError, Unsupported
 
@@ -64,19 +64,14 @@ class State:
 
     @contextmanager
     def on_one_cpu(self) -> Iterator[None]:
-        """Stay on one processor where maps have a value for each: two runs then see the same one.
+        """Stay on one processor where maps have a value for each: two runs see the same one."""
+        with one_processor() if self.is_per_cpu else nullcontext():
+            yield
 
-        Which one does not matter; workers of a parallel test run choose differently.
-        """
-        if not any(found.kind in PER_CPU for found in self._owner.spec.maps.values()):
-            yield
-            return
-        home = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {sorted(home)[os.getpid() % len(home)]})
-        try:
-            yield
-        finally:
-            os.sched_setaffinity(0, home)
+    @property
+    def is_per_cpu(self) -> bool:
+        """Tell whether a map has a value for each processor: what runs see depends on where."""
+        return any(found.kind in PER_CPU for found in self._owner.spec.maps.values())
 
     def take(self) -> Moment:
         """Take down maps and globals as they are now."""

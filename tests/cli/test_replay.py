@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from packetrig.replay import Setup, expected, name_of, replay, run_lengths
 from .given import ABORTED, BLOCKED, GOOD, SHORT, SOURCES, STATE
 
 MIX = SOURCES / "xdp_mix.bpf.c"
+PORTS = "progs/xdp_ports.bpf.c"
 TOO_SHORT_FOR_TC = bytes(12) + b"\x08\x00" + bytes(10)
 
 
@@ -55,6 +57,19 @@ def test_packets_keep_their_order_among_refused_ones(mix: Object) -> None:
     assert [event.number for event in events] == [1, 2, 3, 4, 5, 6]
     assert events[1].refusal.startswith("a frame of 13 bytes: BPF_PROG_TEST_RUN takes no less")
     assert not events[1].is_tested
+
+
+def test_packets_go_to_one_processor_where_a_program_counts_on_each() -> None:
+    home = os.sched_getaffinity(0)
+    with build(PORTS).load() as one, build(PORTS).load() as other:
+        places = [
+            os.sched_getaffinity(0)
+            for _ in replay(one.program, records(GOOD, SHORT), against=other.program)
+        ]
+
+    assert places == [places[0]] * 2
+    assert len(places[0]) == 1
+    assert os.sched_getaffinity(0) == home
 
 
 def test_what_only_the_kernel_refuses_does_not_stop_the_others(way_out: Object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 import packetrig
-from packetrig import ANY, TC, XDP, Answer, Error, Failure, InputRefused, Object
+from packetrig import ANY, TC, XDP, Answer, Error, Failure, InputRefused, Object, Program, Run
 from packetrig import strategies as net
 
 PACKET = bytes(Ether(src="02:00:00:00:00:01") / IP(src="10.0.0.66", dst="10.0.0.1", ttl=9) / UDP())
@@ -272,3 +273,28 @@ def test_the_first_difference_is_shrunk(router: Object, twin: Object) -> None:
     assert "- IP     ttl=63" in told
     assert "+ IP     ttl=64" in told
     assert len(caught.value.packet) == 42
+
+
+PER_CPU = """struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1);
+  __type(key, __u32); __type(value, __u64); } hits SEC(".maps");
+SEC("xdp") int counts(struct xdp_md *ctx)
+{ __u32 k = 0; __u64 *hit = bpf_map_lookup_elem(&hits, &k); (void)ctx; if (hit) ++*hit; return 2; }
+"""
+
+
+def test_programs_that_count_on_each_processor_are_compared_on_one(
+    load: Callable[[str], Object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = load(PER_CPU), load(PER_CPU)
+    home, places, plain = os.sched_getaffinity(0), [], Program.run
+
+    def run(program: Program, *args: Any, **options: Any) -> Run:
+        places.append(os.sched_getaffinity(0))
+        return plain(program, *args, **options)
+
+    monkeypatch.setattr(Program, "run", run)
+    packetrig.same(one, other, PACKET)
+
+    assert places == [places[0]] * len(places)
+    assert len(places[0]) == 1
+    assert os.sched_getaffinity(0) == home

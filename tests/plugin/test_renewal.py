@@ -216,3 +216,36 @@ def descriptors() -> list[str]:
         if "bpf" in target or "net:" in target:
             held.append(target)
     return sorted(held)
+
+
+def test_a_test_stays_on_one_processor_if_its_object_counts_on_each(
+    run: Run, project: pytest.Pytester
+) -> None:
+    (project.path / "progs" / "xdp_tally.bpf.c").write_text(TALLY)
+
+    result = run("""
+import os
+tally = packetrig.fixture("progs/xdp_tally.bpf.c")
+HOME = os.sched_getaffinity(0)
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_it_counts_in_one_place(tally, time):
+    assert len(os.sched_getaffinity(0)) == 1
+    for _ in range(3):
+        tally.run(FRAME)
+    assert sorted(tally.maps.hits[0])[-1] == 3
+
+def test_others_go_where_they_like(door):
+    assert os.sched_getaffinity(0) == HOME
+""")
+
+    result.assert_outcomes(passed=3)
+
+
+TALLY = """#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1);
+  __type(key, __u32); __type(value, __u64); } hits SEC(".maps");
+SEC("xdp") int xdp_tally(struct xdp_md *ctx)
+{ __u32 k = 0; __u64 *hit = bpf_map_lookup_elem(&hits, &k); (void)ctx; if (hit) ++*hit; return 2; }
+"""

@@ -13,6 +13,7 @@ kinds.py       kinds of programs and maps, by name and number
 contexts.py    what may be set in a context, and its bytes
 probes.py      what this kernel can do: yes, no, or cannot tell
 printing.py    what programs print with bpf_printk
+processors.py  stay on one processor
 elf.py         sections and symbols of an object file
 btf.py         its types; codec.py makes values of their bytes (scalars.py, structs.py), layout.py
                is what codecs are made of, values.py what values look like

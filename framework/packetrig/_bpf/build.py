@@ -48,6 +48,7 @@ int bpf_map_get_next_key(int fd, const void *key, void *next_key);
 int bpf_map_get_fd_by_id(uint32_t id);
 int bpf_prog_get_fd_by_id(uint32_t id);
 int libbpf_num_possible_cpus(void);
+int sched_getcpu(void);
 uint32_t libbpf_major_version(void);
 uint32_t libbpf_minor_version(void);
 

@@ -11,10 +11,9 @@ The test run's `repeat` does not give the packet its first form back, so there a
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Self
@@ -147,19 +146,6 @@ class Subject:
         macros = {"SECTION": f'"{section}"', "VERDICT": verdict}
         with build(source, define=macros).load() as nothing:
             yield type(self)(nothing, self.frames)
-
-
-@contextmanager
-def one_processor() -> Iterator[None]:
-    """Stay on one processor, where caches and per-CPU values are."""
-    home = os.sched_getaffinity(0)
-    with suppress(OSError):
-        os.sched_setaffinity(0, {max(home)})
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            os.sched_setaffinity(0, home)
 
 
 def is_measurable(kind: str) -> bool:

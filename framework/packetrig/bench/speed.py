@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from .._bpf.processors import one_processor
 from ..errors import Error
-from .measure import Method, Subject, one_processor
+from .measure import Method, Subject
 
 ROUNDS = 15
 # The kernel counts whole nanoseconds.

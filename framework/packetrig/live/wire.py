@@ -6,11 +6,12 @@ import errno
 import os
 import select
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any, Self
 
 from .. import packets
+from .._bpf.processors import one_processor
 from ..errors import Error, InputRefused
 from .cable import Manner, lay
 from .end import End
@@ -187,7 +188,7 @@ class Wire:
         protocols = self._listen(far, frame)
         self.discard()
         before = self._counters[far.name].read(), self.received(far)
-        with _one_cpu():
+        with one_processor():
             sent = self._emit(near, frame)
             self._settle(far, before[1][0] + 1, must_arrive=sent and not _stops_here(near))
             counters = _moved(before[0], self._counters[far.name].read())
@@ -209,7 +210,7 @@ class Wire:
         self.check_open()
         self.discard()
         before = self._counters[self.right.name].read()
-        with _one_cpu():
+        with one_processor():
             inject()
             self._settle(self.right, 0, must_arrive=False)
         counters = _moved(before, self._counters[self.right.name].read())
@@ -233,7 +234,7 @@ class Wire:
 
     def settle(self) -> None:
         """Wait until everything that was sent so far has been worked off, on both sides."""
-        with _one_cpu():
+        with one_processor():
             self._settle(self.right, 0, must_arrive=False)
 
     def discard(self) -> None:
@@ -347,17 +348,6 @@ def _stops_here(near: End) -> bool:
 def _moved(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
     moved = {name: count - before.get(name, 0) for name, count in after.items()}
     return {name: by for name, by in sorted(moved.items()) if by}
-
-
-@contextmanager
-def _one_cpu() -> Iterator[None]:
-    # The sender and its barrier must share a CPU. Affinity is the calling thread's own.
-    home = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(home)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, home)
 
 
 _opened: list[Wire] = []

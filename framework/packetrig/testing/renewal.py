@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from .._bpf.processors import one_processor
 from ..objects import Object
 from ..run import Run
 from . import skips
@@ -30,6 +32,20 @@ def renew(config: pytest.Config) -> None:
             found.reload()
         else:
             found.renew()
+
+
+@contextmanager
+def on_one_processor(item: pytest.Item) -> Iterator[None]:
+    """Keep a test on one processor if an object that it was given counts for each of them.
+
+    Two objects that are given the same packets then count in the same place.
+    """
+    given = getattr(item, "funcargs", {}).values()
+    if any(isinstance(each, Object) and each.state.is_per_cpu for each in given):
+        with one_processor():
+            yield
+    else:
+        yield
 
 
 def last_runs(config: pytest.Config) -> list[Run]:

@@ -1,0 +1,26 @@
+"""Stay on one processor: a test run happens where its caller is, and per-CPU maps count there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from . import lib
+
+
+@contextmanager
+def one_processor() -> Iterator[None]:
+    """Keep the calling thread on the processor that it is on, for the length of a with block.
+
+    Which one does not matter: sessions side by side stay where the scheduler has put them.
+    Processes and threads that are started inside stay there as well.
+    """
+    home = os.sched_getaffinity(0)
+    with suppress(OSError):  # taken off from outside in this moment: better anywhere than nowhere
+        os.sched_setaffinity(0, {lib.sched_getcpu()})
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.sched_setaffinity(0, home)
