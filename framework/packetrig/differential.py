@@ -54,8 +54,8 @@ def same(
     first, second = _program(one), _program(other)
     frame = to_bytes(packet)
     # What stands for an object on another engine has the object's state.
-    places = (getattr(each, "owner", each).state for each in (first, second))
-    with next(places).on_one_cpu(), next(places).on_one_cpu():
+    owners: list[Any] = [getattr(each, "owner", each) for each in (first, second)]
+    with owners[0].state.on_one_cpu(), owners[1].state.on_one_cpu():
         was, now = first.run(frame, ctx=ctx), second.run(frame, ctx=ctx)
     compare(was, now, verdicts=verdicts, maps=maps)
     return was, now
