@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 import packetrig
-from packetrig import Error, NotFound
+from packetrig import Error, NotFound, fuzz
 from packetrig.fuzz import Corpus
 from packetrig.fuzz import seeds as sources
-from packetrig.fuzz.dictionary import Kind, Word, words_of
+from packetrig.fuzz.dictionary import Kind, Word, lengths_of, words_of
 from packetrig.fuzz.words import Words
 from packetrig.packets import frames, pcap
 from packetrig.replay import Setup
 
 ROOT = Path(__file__).parents[2]
+SOURCES = Path(__file__).parent / "sources"
 
 
 def words_for(name: str) -> set[Word]:
@@ -51,6 +52,31 @@ def test_the_dictionary_has_constants_keys_and_settings() -> None:
 
     assert {b"/index.html", b"/large.txt", b"GET ", b"\x00\x50"} <= found
     assert {b"\x88\xa8", b"\x86\xdd", b"\x08\x00"} <= found  # ethertypes, from its compares
+
+
+def test_what_may_be_a_length_is_a_word_of_its_own() -> None:
+    spec = packetrig.build(SOURCES / "xdp_lengths.bpf.c")
+    with spec.load() as loaded:
+        found = words_of(spec, loaded, Words())
+    lengths = {int.from_bytes(word.data, "big") for word in found if word.kind is Kind.LENGTH}
+
+    assert {333, 34 + 777, 1001, 1300} <= lengths  # the second is added to the data pointer
+    assert all(14 <= length <= 9216 for length in lengths)
+    assert 9216 >= max(lengths_of(found)) > 1300
+
+
+@pytest.mark.parametrize("program", ["frame", "datagram", "payload", "last"])
+def test_frames_get_the_lengths_that_a_program_asks_about(program: str) -> None:
+    events = fuzz.campaign(
+        SOURCES / "xdp_lengths.bpf.c",
+        program=program,
+        seeds=sources.plain(),
+        seed=1,
+        runs=100_000,
+        findings=1,
+    )
+
+    assert [event.check for event in events if isinstance(event, fuzz.Found)] == ["it_never_aborts"]
 
 
 def test_addresses_of_a_set_up_are_words_of_their_kind() -> None:

@@ -22,6 +22,7 @@ enum {
 	FZ_PATHS = 1 << 16,
 	FZ_KNOWN = 1 << 13,
 	FZ_NEAR = 6,
+	FZ_TAIL = 8, /* bytes at a frame's end */
 	FZ_MOST_WORDS = 24576, /* of one entry's stage, about */
 	FZ_FEATURES = 1 << 10,
 	FZ_CHOSEN_FIRST = 12,
@@ -196,7 +197,8 @@ enum {
 	FZ_STAGE_FIELDS,
 	FZ_STAGE_WORDS,
 	FZ_STAGE_BYTES,
-	FZ_STAGE_CUTS
+	FZ_STAGE_CUTS,
+	FZ_STAGE_FAR
 };
 
 static bool fz_stage_bytes(struct fz_stage *s, struct fz_frame *out, uint32_t limit)
@@ -251,24 +253,20 @@ static bool fz_stage_near(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame
 	return at;
 }
 
-static bool fz_stage_words(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame *out,
-			   uint32_t limit)
+static bool fz_stage_words(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame *out, uint32_t at,
+			   uint32_t end)
 {
-	const struct fz_token *token;
+	const struct fz_token *token = &f->words.tokens[s->a];
 
-	if (s->a >= f->words.count) {
-		*s = (struct fz_stage){ s->entry, FZ_STAGE_BYTES, 0, 0 };
-		return false;
-	}
-	token = &f->words.tokens[s->a];
-	if (s->b >= limit) {
+	if (at >= end) {
 		s->b = 0;
 		s->a++;
 		return false;
 	}
-	if (!fz_put_word(&f->words, out, s->b++, token))
+	s->b++;
+	if (!fz_put_word(&f->words, out, at, token))
 		return false;
-	f->near = s->b - 1;
+	f->near = at;
 	fz_repair(out->data, out->size, out->size != f->entries[s->entry].size, true);
 	return true;
 }
@@ -301,7 +299,7 @@ static bool fz_staged(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame *ou
 {
 	const struct fz_entry *e = &f->entries[s->entry];
 	struct fz_walk w;
-	uint32_t limit, size, most;
+	uint32_t limit, size, most, tail;
 
 	*is_over = false;
 	memcpy(out->data, e->data, e->size);
@@ -309,6 +307,8 @@ static bool fz_staged(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame *ou
 	fz_walk(out->data, out->size, &w);
 	limit = w.payload + 40 < 256 ? w.payload + 40 : 256;
 	limit = limit < e->size ? limit : e->size;
+	most = FZ_MOST_WORDS / (f->words.count + 1); /* large programs have many */
+	most = most < 64 ? 64 : most;
 	switch (s->stage) {
 	case FZ_STAGE_NEAR:
 		return fz_stage_near(f, s, out);
@@ -317,7 +317,7 @@ static bool fz_staged(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame *ou
 			*s = (struct fz_stage){ s->entry, FZ_STAGE_FIELDS, 0, 0 };
 			return false;
 		}
-		if (s->b == fz_variants[s->a]) {
+		if (s->b == fz_variants_of(&f->words, s->a)) {
 			s->a++;
 			s->b = 0;
 			return false;
@@ -329,16 +329,28 @@ static bool fz_staged(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame *ou
 	case FZ_STAGE_FIELDS:
 		return fz_stage_fields(f, s, out, &w);
 	case FZ_STAGE_WORDS:
-		most = FZ_MOST_WORDS / (f->words.count + 1); /* large programs have many */
-		most = most < 64 ? 64 : most;
+		if (s->a >= f->words.count) {
+			*s = (struct fz_stage){ s->entry, FZ_STAGE_BYTES, 0, 0 };
+			return false;
+		}
 		limit = limit < most ? limit : most;
-		return fz_stage_words(f, s, out, limit + (limit == e->size));
+		return fz_stage_words(f, s, out, s->b, limit + (limit == e->size));
+	case FZ_STAGE_FAR: /* a program may read on where headers end for us, or up to the end */
+		limit = limit < most ? limit : most;
+		tail = e->size - limit < FZ_TAIL ? e->size - limit : FZ_TAIL;
+		most = limit + most < e->size - tail ? limit + most : e->size - tail;
+		*is_over = limit == e->size || s->a >= f->words.count;
+		if (*is_over)
+			return false;
+		return s->b < tail ? fz_stage_words(f, s, out, e->size - tail + s->b, e->size)
+				   : fz_stage_words(f, s, out, limit + s->b - tail, most);
 	case FZ_STAGE_BYTES:
 		return fz_stage_bytes(s, out, limit);
 	}
 	size = s->a;
 	if (size >= e->size || size > w.payload + 8) {
-		*is_over = true;
+		*is_over = !e->is_edge;
+		*s = (struct fz_stage){ s->entry, FZ_STAGE_FAR, 0, 0 };
 		return false;
 	}
 	out->size = size;
@@ -375,9 +387,9 @@ static void fz_havoc(struct pr_fuzz *f, struct fz_frame *out, uint32_t *from)
 		case 7: {
 			uint32_t op = fz_below(r, FS_KINDS);
 
-			fz_restructure(
-				&f->words, out, op,
-				fz_below(r, fz_variants[op] + f->words.of_kind_count[FZ_TEXT]));
+			fz_restructure(&f->words, out, op,
+				       fz_below(r, fz_variants_of(&f->words, op) +
+							   f->words.of_kind_count[FZ_TEXT]));
 			break;
 		}
 		case 8:

@@ -12,7 +12,8 @@ enum {
 	FZ_PORT,
 	FZ_NUMBER,
 	FZ_TEXT,
-	FZ_TOKEN_KINDS = 8
+	FZ_TOKEN_KINDS,
+	FZ_LENGTH = FZ_TOKEN_KINDS /* how long frames are made, not what stands in them */
 };
 
 /* xoshiro256** by Blackman and Vigna (public domain): the same everywhere, unlike rand(). */
@@ -63,6 +64,13 @@ static int fz_add_token(struct fz_words *w, const uint8_t *bytes, uint32_t size,
 {
 	uint32_t *list;
 
+	if (kind == FZ_LENGTH) {
+		if (size != 2)
+			return -EINVAL;
+		if (w->lengths_count < sizeof(w->lengths) / sizeof(w->lengths[0]))
+			w->lengths[w->lengths_count++] = (uint16_t)(bytes[0] << 8 | bytes[1]);
+		return 0;
+	}
 	if (!size || size > 4096 || kind >= FZ_TOKEN_KINDS)
 		return -EINVAL;
 	if (w->used + size > w->room) {
@@ -876,6 +884,20 @@ static bool fz_payload(const struct fz_words *words, struct fz_frame *f, const s
 	       fz_insert(f, f->size, " HTTP/1.1\r\n\r\n", 13);
 }
 
+/* As long as the program asks about: the frame, its network layer, what a transport carries. */
+static bool fz_sized(const struct fz_words *words, struct fz_frame *f, const struct fz_walk *w,
+		     uint32_t variant)
+{
+	const struct fz_header *ip = fz_find(w, FZ_IPS), *ports = fz_find(w, FZ_PORTED);
+	uint32_t from[] = { 0, ip ? ip->at : 0, ports ? ports->at : 0, w->payload };
+	uint32_t at = from[variant % 4], size;
+
+	if (!words->lengths_count || (variant % 4 && !at))
+		return false;
+	size = at + words->lengths[variant / 4 % words->lengths_count];
+	return size >= 14 && fz_resize(f, size);
+}
+
 enum {
 	FS_TAG,
 	FS_OPTIONS4,
@@ -892,6 +914,7 @@ enum {
 	FS_REMOVE,
 	FS_TWICE,
 	FS_SWAP,
+	FS_LENGTH,
 	FS_KINDS
 };
 
@@ -902,6 +925,11 @@ static const uint8_t fz_variants[FS_KINDS] = {
 	[FS_ENCAPSULATE] = 6, [FS_QUOTE] = 20,	 [FS_FRAGMENT] = 8,    [FS_TURN] = 8,
 	[FS_REMOVE] = 12,     [FS_TWICE] = 12,	 [FS_SWAP] = 12,
 };
+
+static uint32_t fz_variants_of(const struct fz_words *words, uint32_t op)
+{
+	return op == FS_LENGTH ? 4 * words->lengths_count : fz_variants[op];
+}
 
 static bool fz_restructure(const struct fz_words *words, struct fz_frame *f, uint32_t op,
 			   uint32_t variant)
@@ -937,6 +965,8 @@ static bool fz_restructure(const struct fz_words *words, struct fz_frame *f, uin
 		return fz_fragmented(f, &w, variant);
 	case FS_TURN:
 		return fz_turn(f, &w, variant);
+	case FS_LENGTH:
+		return fz_sized(words, f, &w, variant);
 	}
 	if (w.count < 2)
 		return false;

@@ -15,6 +15,8 @@ struct fz_words {
 	/* the tokens of each kind, and how many there are */
 	uint32_t *of_kind[8];
 	uint32_t of_kind_count[8];
+	uint16_t lengths[64]; /* that the program compares with */
+	uint32_t lengths_count;
 };
 struct fz_frame {
 	uint8_t *data;

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -26,6 +26,9 @@ _LDDW = 0x18
 _PRINTABLE = re.compile(rb"[\x20-\x7e\r\n\t]{2,64}")
 _MOST = 400
 _MOST_KEYS = 64
+# Of numbers those that may be a length: shorter ones are of headers, longer ones of no interface.
+_LEAST_LENGTH, _MOST_LENGTH = 14, 9216
+_HEADERS = 128  # before what has that length
 _SHUT_READ = 1 << 4  # BPF_F_WRONLY
 
 
@@ -39,6 +42,7 @@ class Kind(IntEnum):
     PORT = 4
     NUMBER = 5
     TEXT = 6
+    LENGTH = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +78,19 @@ def words_of(spec: Spec, loaded: Object, words: Words) -> tuple[Word, ...]:
         *_of_code(spec),
         *_of_constants(spec, loaded),
         *_of_keys(loaded),
+        *_lengths(spec, loaded),
         *(Word(each) for each in PROTOCOLS),
     ):
         if word.data:
             found[word] = None
     return tuple(found)[:_MOST]
+
+
+def lengths_of(words: Iterable[Word]) -> Iterator[int]:
+    """Tell how long frames become whose parts have the lengths among the words."""
+    for word in words:
+        if word.kind is Kind.LENGTH:
+            yield int.from_bytes(word.data, "big") + _HEADERS
 
 
 def _of_setup(words: Words) -> Iterator[Word]:
@@ -101,6 +113,28 @@ def _of_code(spec: Spec) -> Iterator[Word]:
         for each in _spelled(value):
             # Two bytes are most fields that are compared: ports, types, tags.
             yield Word(each, Kind.NUMBER if len(each) == 2 else Kind.ANY)
+
+
+def _lengths(spec: Spec, loaded: Object) -> Iterator[Word]:
+    """List what may be asked about how long a frame, or a part of it, is: what is compared with,
+    and what is added to a pointer before it is held to the end.
+    """
+    values: dict[int, None] = {}
+    for section, code in spec.sections.values():
+        if section.flags & _EXECUTABLE:
+            values |= dict.fromkeys(_compared(code))
+            values |= dict.fromkeys(_added(code))
+    values |= dict.fromkeys(_constants(spec, loaded))
+    for value in values:
+        if _LEAST_LENGTH <= value <= _MOST_LENGTH:
+            yield Word(value.to_bytes(2, "big"), Kind.LENGTH)
+
+
+def _added(code: bytes) -> Iterator[int]:
+    for at in range(0, len(code) - 7, 8):
+        op, _, _, imm = struct.unpack_from("=BBhi", code, at)
+        if op & 7 in (_ALU, _ALU64) and not op & 8 and op & 0xF0 == _ADD and imm > 0:
+            yield imm
 
 
 def _compared(code: bytes) -> Iterator[int]:
@@ -138,13 +172,16 @@ def _of_constants(spec: Spec, loaded: Object) -> Iterator[Word]:
     for name, (_, data) in spec.sections.items():
         if name.startswith(".rodata"):
             yield from (Word(text) for text in _PRINTABLE.findall(data))
+    for value in _constants(spec, loaded):
+        yield Word(value.to_bytes(2 if value < 1 << 16 else 4, "big"), Kind.NUMBER)
+        yield from (Word(each) for each in _spelled(value))
+
+
+def _constants(spec: Spec, loaded: Object) -> Iterator[int]:
     for name, found in spec.globals.items():
-        if not found.is_const:
-            continue
-        value = loaded.globals[name]
+        value = loaded.globals[name] if found.is_const else None
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 32:
-            yield Word(value.to_bytes(2 if value < 1 << 16 else 4, "big"), Kind.NUMBER)
-            yield from (Word(each) for each in _spelled(value))
+            yield value
 
 
 def _of_keys(loaded: Object) -> Iterator[Word]:

@@ -13,7 +13,7 @@ from ..errors import Failure
 from ..state import Moment
 from . import seeds as sources
 from .corpus import Corpus
-from .dictionary import words_of
+from .dictionary import lengths_of, words_of
 from .events import (
     Ended,
     Event,
@@ -97,17 +97,17 @@ class Campaign:
         steps = target.recipe.model is not None or any(
             {"again", "maps"} & set(rule.asks) for rule in target.recipe.checks
         )
+        found = words_of(target.recipe.plain, target.plain, words)
+        if target.recipe.against is not None and target.other is not None:
+            others = words_of(target.recipe.against, target.other, words)
+            found = tuple(dict.fromkeys((*found, *others)))
         self.loop = Loop(
             target,
             seed,
             has_output=is_full,
             every=_EVERY if steps and is_full else 0,
-            longest=max(map(len, frames), default=0),
+            longest=max([*map(len, frames), *lengths_of(found)], default=0),
         )
-        found = words_of(target.recipe.plain, target.plain, words)
-        if target.recipe.against is not None and target.other is not None:
-            others = words_of(target.recipe.against, target.other, words)
-            found = tuple(dict.fromkeys((*found, *others)))
         self._words = len(found)
         self.loop.use(found)
         fitting = [frame for frame in frames if self.loop.fits(frame)]
