@@ -6,12 +6,25 @@ from enum import IntEnum
 
 
 class Verdict(IntEnum):
-    """Print as people write it, `XDP.PASS`, in assertions and in tables."""
+    """Print as people write it, `XDP.PASS`, in assertions and in tables.
+
+    It equals its number, and no verdict of another kind: XDP.PASS and TC.SHOT are both a 2.
+    """
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}.{self.name}"
 
     __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Verdict) and type(other) is not type(self):
+            return False
+        return int.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:  # int has one of its own
+        return not self == other
+
+    __hash__ = int.__hash__
 
 
 class XDP(Verdict):
