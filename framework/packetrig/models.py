@@ -177,12 +177,19 @@ def _is_same(wanted: Any, seen: Any) -> bool:
         return True
     # A per-CPU value is a tuple, one a processor; which one counted is nobody's promise.
     pairs = zip(wanted, seen, strict=True) if isinstance(wanted, tuple) and len(wanted) == 2 else ()
-    sums = [(a, sum(b) if _is_numbers(b) else b) for a, b in pairs]
+    sums = [(a, _summed(b)) for a, b in pairs]
     return bool(sums) and all(a == b for a, b in sums)
 
 
-def _is_numbers(value: Any) -> bool:
-    return isinstance(value, tuple) and all(isinstance(each, int) for each in value)
+def _summed(value: Any) -> Any:
+    # Numbers are added up, records field by field; anything else stays a value for each processor.
+    if not isinstance(value, tuple) or not value:
+        return value
+    if all(isinstance(each, int) for each in value):
+        return sum(value)
+    if all(isinstance(each, Mapping) for each in value):
+        return {name: _summed(tuple(each[name] for each in value)) for name in value[0]}
+    return value
 
 
 class MapsBefore(Mapping[str, Any]):
@@ -227,6 +234,10 @@ class MapBefore(Mapping[Any, Any]):
 
     def __len__(self) -> int:
         return len(self._map)
+
+    def key(self, value: Any) -> Any:
+        """Turn a key as people write it into one that a dict of changes can hold."""
+        return self._map.key(value)
 
     def __repr__(self) -> str:
         return repr(self._map)

@@ -75,6 +75,46 @@ def test_a_model_reads_maps_and_globals_as_they_were_before_the_run(firewall: Ob
     assert seen[1] == (False, {}, b"")
 
 
+def test_a_model_writes_the_key_of_a_struct_by_its_fields(router: Object) -> None:
+    @packetrig.model
+    def counted(frame: bytes, maps: Any) -> Any:
+        ports = {"source_port": 53, "destination_port": 53}
+        key = maps.flows.key({"source": BAD, "destination": GOOD, **ports, "protocol": 17})
+        return XDP.REDIRECT, ANY, {"flows": {key: (None, {"packets": 1})}}
+
+    router.maps.routes["10.0.0.0/8"] = 7
+    router.maps.neighbours[7] = {"address": "02:00:00:00:00:0b", "ifindex": 1}
+
+    assert router.judge(PACKET, model=counted).verdict is XDP.REDIRECT
+
+
+RECORDS = """struct traffic { __u64 packets, bytes; };
+struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1);
+  __type(key, __u32); __type(value, struct traffic); } hits SEC(".maps");
+SEC("xdp") int counts(struct xdp_md *ctx)
+{ __u32 k = 0; struct traffic *hit = bpf_map_lookup_elem(&hits, &k);
+  if (hit) { hit->packets++; hit->bytes += ctx->data_end - ctx->data; } return 2; }
+"""
+
+
+@pytest.mark.parametrize(("size", "agrees"), [(len(PACKET), True), (len(PACKET) + 4, False)])
+def test_records_of_each_processor_are_summed_field_by_field(
+    load: Callable[[str], Object], size: int, agrees: bool
+) -> None:
+    program = load(RECORDS)
+    program.maps.hits[0] = [{"packets": 1, "bytes": 9}] * len(program.maps.hits[0])
+    count = len(program.maps.hits[0])
+    before = {"packets": count, "bytes": 9 * count}
+    after = {"packets": count + 1, "bytes": 9 * count + size}
+    model = saying((XDP.PASS, PACKET, {"hits": {0: (before, after)}}))
+
+    if agrees:
+        program.judge(PACKET, model=model)
+        return
+    with pytest.raises(Failure, match=r"hits\[0\]: model"):
+        program.judge(PACKET, model=model)
+
+
 def test_a_model_can_state_context_and_metadata(tc_marker: Object, marker: Object) -> None:
     tc_marker.judge(PACKET, model=saying(Answer(TC.OK, context={"mark": 5})), ctx={"mark": 5})
     marker.judge(PACKET, model=saying(Answer(XDP.PASS, metadata=b"")))
