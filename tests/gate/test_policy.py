@@ -9,7 +9,8 @@ import pytest
 
 from packetrig import gate
 from packetrig.errors import NotFound, PolicyError
-from packetrig.gate.outcome import RULES
+from packetrig.gate.outcome import RULES, Answer, Outcome, Waiver
+from packetrig.gate.waivers import waived
 
 PROJECT = Path(__file__).parents[2]
 
@@ -223,6 +224,26 @@ def test_a_waiver_holds_through_its_last_day(file: Path) -> None:
     (waiver,) = gate.read(file, day=DAY).rules.waiver
 
     assert (waiver.rule, waiver.reason, waiver.expires) == ("build", "known", DAY)
+
+
+def test_a_waiver_lets_through_the_refusal_of_its_own_rule_alone(file: Path) -> None:
+    more = WAIVER.removeprefix("version = 1\n[build]\n").replace("'build'", "'verifier'")
+    file.write_text(f"{WAIVER}2026-07-01\n{more.replace('known', 'new')}2026-07-02")
+    build, verifier = gate.read(file, day=DAY).rules.waiver
+    refused = Outcome("verifier", Answer.REFUSED, "rejected")
+
+    assert waived(refused, [build]) == refused
+    found = waived(refused, [build, verifier])
+    assert (found.answer, found.shown) == (Answer.WAIVED, "rejected (waived to 2026-07-02)")
+    assert found.waiver == Waiver("new", datetime.date(2026, 7, 2))
+
+
+@pytest.mark.parametrize("answer", sorted(set(Answer) - {Answer.REFUSED}, key=lambda a: a.value))
+def test_what_is_no_refusal_is_waived_by_nothing(file: Path, answer: Answer) -> None:
+    file.write_text(f"{WAIVER}2026-07-01")
+    outcome = Outcome("build", answer, "as it is")
+
+    assert waived(outcome, gate.read(file, day=DAY).rules.waiver) == outcome
 
 
 def test_a_byte_order_mark_is_no_part_of_a_policy(file: Path) -> None:
