@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import packetrig
 from packetrig import Spec
+from packetrig.deploy import kernel
 from packetrig.live import hooks
 from packetrig.live.rtnl import netlink
 
@@ -165,10 +167,29 @@ def test_a_strangers_link_is_borrowed_and_given_back(
             assert ours != [theirs]
             assert standing() == [theirs]
         finally:
-            import os
-
             os.close(link)
     assert standing() == []
+
+
+def test_a_strangers_link_whose_owner_is_gone_still_gives_its_program_back(
+    machine: Rig, attach: Attach, filters: Spec, standing: Callable[[], list[int]]
+) -> None:
+    with filters.load(program="old_xdp") as strange:
+        index = machine.wire.right.index
+        with machine.wire.right.namespace.inside():
+            link = kernel.create_link(
+                strange.program.fd, index, "native", hook="xdp", doing="somebody else"
+            )
+        attach("new_xdp", "--replace-foreign", strange.program.id)
+        os.close(link)  # as when the process that attached it ends
+
+        back = machine("detach", "--iface", "right")
+        (spot,) = machine.status()
+        machine.lost_its_journal = True
+
+        assert (back.code, back.err) == (0, "")
+        assert standing() == [strange.program.id] == [spot["program_id"]]
+        assert "rm /sys/fs/bpf/packetrig/" in spot["reason"]
 
 
 def test_what_was_found_on_the_interface_is_told_with_its_reason(
@@ -213,6 +234,16 @@ def test_a_clsact_that_was_there_before_stays(machine: Rig, attach: Attach) -> N
         machine("detach", "--iface", "right")
         assert hooks.ensure_clsact(index, doing="a test")
         hooks.remove_clsact(index, doing="a test")
+
+
+def test_a_clsact_of_two_hooks_goes_with_the_last_of_them(machine: Rig, attach: Attach) -> None:
+    for mode in ("tc-ingress", "tc-egress"):
+        attach("old_tc", mode=mode)
+    for mode in ("tc-ingress", "tc-egress"):
+        machine("detach", "--iface", "right", "--mode", mode)
+
+    with machine.wire.right.namespace.inside():
+        assert hooks.qdisc(hooks.interface("right").index) == ""
 
 
 def test_a_driver_without_native_xdp_is_named(machine: Rig, path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -330,7 +332,7 @@ def test_a_journal_that_was_lost_does_not_take_the_program_along(
     )
 
     assert told["state"] == "not ours"
-    assert "its journal was lost; rm /sys/fs/bpf/packetrig/" in told["reason"]
+    assert "no journal speaks of it; rm /sys/fs/bpf/packetrig/" in told["reason"]
     assert named.code == 1
     assert "not ours) stands there again, as before" in named.err
 
@@ -373,7 +375,7 @@ def test_pins_of_another_namespace_are_told(machine: Rig, path: Path) -> None:
     recovered = machine("attach", "--recover")
 
     assert [(spot["state"], spot["program_id"] > 0) for spot in held] == [("left over", True)]
-    assert f"its journal was lost; rm {elsewhere}/link takes it off" in held[0]["reason"]
+    assert f"no journal speaks of it; rm {elsewhere}/link takes it off" in held[0]["reason"]
     assert any(pin.endswith("/link") for pin in still)
     assert [(spot["state"], spot["program_id"]) for spot in dead] == [("left over", 0)]
     assert "taken away" in recovered.out
@@ -413,6 +415,7 @@ def test_a_journal_that_cannot_be_read_is_named(
     ("lie", "said"),
     [
         ({"index": "7"}, "is broken (index is '7')"),
+        ({"index": 1 << 70}, "is broken (index 1180591620717411303424)"),
         ({"carrier": {}}, "is broken ('by')"),
         ({"carrier": {"by": "filter", "priority": 1, "handle": None}}, "(handle is None)"),
         ({"mode": "tc-egress"}, "is broken (mode tc-egress of hook xdp)"),
@@ -474,6 +477,92 @@ def test_maps_of_another_shape_are_not_kept(
     assert "--keep-maps: the map blocked that is there is of another shape: key size 4, not 8" in (
         ended.err
     )
+
+
+def test_frames_without_an_ethernet_header_are_told(machine: Rig, path: Path) -> None:
+    with netlink(machine.wire.right.namespace, "a tunnel") as route:
+        route.link("add", ifname="tun0", kind="tuntap", mode="tun")
+        route.link("set", index=route.link_lookup(ifname="tun0")[0], state="up")
+    words = (*force(path, "tun0", "old_tc"), "--mode", "tc-ingress")
+    try:
+        refused = machine(*words)
+        allowed = machine(*words, "--allow", "link")
+    finally:
+        remove_from(machine.wire.right.namespace, "tun0")
+
+    assert (refused.code, allowed.code) == (2, 0)
+    assert "frames of tun0 begin with their IP header" in refused.err
+
+
+def test_an_ingress_qdisc_is_no_place_for_egress(
+    machine: Rig, attach: Attach, filters: Spec
+) -> None:
+    index = machine.wire.right.index
+    with netlink(machine.wire.right.namespace, "somebody") as route:
+        route.tc("add", "ingress", index)
+    try:
+        ingress = attach("old_tc", mode="tc-ingress")
+        egress = attach("old_tc", "--allow", "beside", mode="tc-egress")
+        spots = [(spot["hook"], spot["state"]) for spot in machine.status()]
+        machine("detach", "--iface", "right")
+        with machine.wire.right.namespace.inside():
+            kept = hooks.qdisc(index)
+    finally:
+        with netlink(machine.wire.right.namespace, "somebody") as route:
+            route.tc("del", "ingress", index)
+
+    assert (ingress.code, egress.code, kept) == (0, 2, "ingress")
+    assert "an ingress qdisc in the place of clsact, and a filter for egress would" in egress.err
+    assert spots == [("tc-ingress", "attached")]
+
+
+def add_to_chain(chain: int, index: int, fd: int) -> None:
+    """Add a filter of priority 49152 at ingress to a chain, of which pyroute2 does not know."""
+
+    def attribute(kind: int, value: bytes) -> bytes:
+        return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+    def number(kind: int, value: int) -> bytes:
+        return attribute(kind, struct.pack("=I", value))
+
+    body = struct.pack("=BxxxiIII", 0, index, 1, 0xFFFFFFF2, 49152 << 16 | socket.htons(3))
+    body += attribute(1, b"bpf\0") + number(11, chain)
+    body += attribute(2, number(6, fd) + attribute(7, b"abc\0") + number(8, 1))
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
+        # RTM_NEWTFILTER; NLM_F_REQUEST | NLM_F_ACK | NLM_F_EXCL | NLM_F_CREATE
+        sock.send(struct.pack("=IHHII", 16 + len(body), 44, 0x605, 1, 0) + body)
+        assert struct.unpack_from("=i", sock.recv(4096), 16) == (0,)
+
+
+def test_a_filter_that_is_not_as_it_looks_is_told(
+    machine: Rig, attach: Attach, filters: Spec
+) -> None:
+    index = machine.wire.right.index
+    first = {"name": "x", "direct_action": True, "parent": 0xFFFFFFF2, "handle": 1}
+    with filters.load(program="old_tc") as strange, filters.load(program="blocks_tc") as other:
+        with netlink(machine.wire.right.namespace, "somebody") as route:
+            route.tc("add", "clsact", index)
+            for prio, protocol in ((7, 0x0800), (9, 0x0806)):
+                words = {**first, "prio": prio, "protocol": protocol}
+                route.tc("add-filter", "bpf", index, fd=strange.program.fd, **words)
+        with machine.wire.right.namespace.inside():
+            add_to_chain(5, index, other.program.fd)
+        try:
+            theirs = ("--replace-foreign", strange.program.id, "--allow", "beside")
+            some = attach("new_tc", *theirs, mode="tc-ingress")
+            machine("detach", "--iface", "right")
+            theirs = ("--replace-foreign", other.program.id, "--allow", "beside")
+            chained = attach("new_tc", *theirs, mode="tc-ingress")
+            there = [spot["program_id"] for spot in machine.status()]
+        finally:
+            with netlink(machine.wire.right.namespace, "somebody") as route:
+                route.tc("del", "clsact", index)
+
+        assert (some.code, chained.code) == (0, 2)
+        assert "takes frames of EtherType 0x0800 alone: yours will see no others" in some.out
+        assert "stands in 2 filters of tc-ingress: yours takes the place of the first" in some.out
+        assert f"program {other.program.id} at tc-ingress stands in chain 5" in chained.err
+        assert there == [strange.program.id] * 2 + [other.program.id]
 
 
 def test_filters_that_are_no_programs_are_told(machine: Rig, attach: Attach) -> None:
@@ -657,8 +746,12 @@ def test_without_a_bpffs_the_command_to_mount_one_is_named(machine: Rig, path: P
     machine.ask({"run": ["sh", "-c", every]})
     ended = machine(*force(path, "right"))
     machine.ask({"run": ["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"]})
+    machine.ask({"run": ["mount", "-t", "tmpfs", "hides it", "/sys/fs/bpf"]})
+    hidden = machine(*force(path, "right"))
+    machine.ask({"run": ["umount", "/sys/fs/bpf"]})
 
     assert ended.code == 2
     assert "no bpffs at /sys/fs/bpf" in ended.err
+    assert hidden.err == ended.err
     assert "mount -t bpf bpf /sys/fs/bpf" in ended.err
     assert machine.status() == []

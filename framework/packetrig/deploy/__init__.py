@@ -22,6 +22,7 @@ watch.py       is it well? stopping.py: signals that end the watch
 guardian.py    a second process that puts back what was there
 recovery.py    what was begun, undone or completed; recovering.py: for all spots of the machine
 orphans.py     pins that no journal speaks of
+owners.py      who keeps a stranger's link alive
 status.py      what is attached where
 shadow.py      live traffic, told to a program that is not attached
 """

@@ -27,6 +27,10 @@ from . import kernel, places
 from .journal import NOTHING, Generation, Journal
 
 LINK, NETLINK, FILTER = "link", "netlink", "filter"
+NO_EGRESS = (
+    "the interface has an ingress qdisc in the place of clsact, and a filter for egress would "
+    "stand at ingress: use --mode tcx-egress"
+)
 _FIRST_PRIORITY = 49152  # where the kernel itself begins, downwards
 
 
@@ -60,7 +64,7 @@ def carrier_for(interface: hooks.Interface, hook: str) -> dict[str, object]:
     """Choose what will hold a program at a hook where nothing of ours is yet."""
     if hook not in hooks.PARENT:
         return {"by": LINK}
-    there = [each.priority for each in hooks.filters(interface.index, hook)]
+    there = [each.priority for each in hooks.filters(interface.index, hook) if not each.chain]
     if 1 in there:
         raise Error(
             f"{interface.name}: a filter of {hook} has the priority 1: nothing can run before it"
@@ -70,16 +74,24 @@ def carrier_for(interface: hooks.Interface, hook: str) -> dict[str, object]:
         "priority": min([*there, _FIRST_PRIORITY + 1]) - 1,
         "handle": 1,
         "protocol": hooks.ETH_P_ALL,
-        "made_clsact": not hooks.has_clsact(interface.index),
+        "made_clsact": not hooks.qdisc(interface.index) or _made_for_the_other(interface, hook),
     }
+
+
+def _made_for_the_other(interface: hooks.Interface, hook: str) -> bool:
+    # Ingress and egress share one: whichever goes last takes it away.
+    (other,) = set(hooks.PARENT) - {hook}
+    with contextlib.suppress(Error):
+        found = journals.read(places.Spot(interface.name, other, places.netns()))
+        if found is not None and found.is_of_this_boot and found.index == interface.index:
+            return bool(found.carrier.get("made_clsact"))
+    return False
 
 
 def carrier_of(interface: hooks.Interface, hook: str, program_id: int) -> dict[str, object]:
     """Find what holds a stranger's program that we were told to replace."""
-    if hook in hooks.PARENT:
-        for each in hooks.filters(interface.index, hook):
-            if each.program_id == program_id:
-                return _seat(interface, hook, each)
+    if hook in hooks.PARENT and (seats := seats_of(interface, hook, program_id)):
+        return _seat(interface, hook, seats[0])
     link = kernel.find_link(hook, interface.index, program_id)
     if link >= 0:
         os.close(link)
@@ -92,12 +104,17 @@ def carrier_of(interface: hooks.Interface, hook: str, program_id: int) -> dict[s
     )
 
 
+def seats_of(interface: hooks.Interface, hook: str, program_id: int) -> list[hooks.Filter]:
+    """List the filters that hold a program, those that every frame comes to first."""
+    found = [f for f in hooks.filters(interface.index, hook) if f.program_id == program_id]
+    return sorted(found, key=lambda each: each.chain)
+
+
 def name_of(interface: hooks.Interface, hook: str, program_id: int) -> str:
     """Name a stranger's program as its filter does; "" where nothing does."""
     if hook not in hooks.PARENT:
         return ""
-    found = hooks.filters(interface.index, hook)
-    return next((each.name for each in found if each.program_id == program_id), "")
+    return next((each.name for each in seats_of(interface, hook, program_id)), "")
 
 
 def _seat(interface: hooks.Interface, hook: str, found: hooks.Filter) -> dict[str, object]:
@@ -105,6 +122,12 @@ def _seat(interface: hooks.Interface, hook: str, found: hooks.Filter) -> dict[st
         raise Error(
             f"{interface.name}: program {found.program_id} at {hook} answers with a class and not "
             "with a verdict (no direct-action): a filter like that cannot be put back as it was"
+        )
+    if found.chain:
+        raise Error(
+            f"{interface.name}: program {found.program_id} at {hook} stands in chain "
+            f"{found.chain}, where only what another filter sends there comes: take it off with "
+            "the tool that attached it"
         )
     names = zip(("priority", "handle", "protocol"), found.at, strict=True)
     return {"by": FILTER, **dict(names)}
@@ -172,7 +195,7 @@ def standing(journal: Journal, *, whatever_its_name: bool = False) -> int:
     if journal.carrier["by"] == FILTER:
         at = _at(journal)
         found = hooks.filters(journal.index, journal.hook)
-        return next((f.program_id for f in found if f.at == at), 0)
+        return next((f.program_id for f in found if f.at == at and not f.chain), 0)
     return _of_link(journal)
 
 
@@ -254,6 +277,8 @@ def _create(journal: Journal, fd: int, name: str, doing: str) -> Journal:
     by = journal.carrier["by"]
     if by == FILTER:
         hooks.ensure_clsact(journal.index, doing=doing)
+        if journal.hook == "tc-egress" and hooks.qdisc(journal.index) != "clsact":
+            raise Error(f"{doing}: {NO_EGRESS}")
         hooks.put_filter(
             journal.index, journal.hook, fd, name, at=_at(journal), is_new=True, doing=doing
         )

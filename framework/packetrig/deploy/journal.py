@@ -203,6 +203,8 @@ def _journal(found: Mapping[str, Any]) -> Journal:
         _check_types(journal.work)
     if not generations:
         raise ValueError("it has no generations")
+    if not 0 < journal.index < 1 << 31:
+        raise ValueError(f"index {journal.index}")
     if journal.mode not in HOOKS.get(journal.hook, ()):
         raise ValueError(f"mode {journal.mode} of hook {journal.hook}")
     _check_carrier(journal.carrier)

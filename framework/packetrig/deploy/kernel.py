@@ -171,12 +171,13 @@ def map_shape(fd: int) -> tuple[int, int, int, int]:
 
 def is_bpffs(path: Path) -> bool:
     """Tell whether a folder is the root of a mounted bpffs."""
+    kind = ""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
             words = line.split()
-            if words[1] == str(path) and words[2] == "bpf":
-                return True
-    return False
+            if words[1] == str(path):
+                kind = words[2]  # the last one hides those before it
+    return kind == "bpf"
 
 
 def _refused(doing: str, error: int) -> Error:

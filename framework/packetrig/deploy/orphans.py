@@ -33,7 +33,7 @@ class Orphan:
         """Say what takes it away."""
         if self.program:
             # Whatever it holds, an interface may filter with it.
-            return f"its journal was lost; rm {self.pins / 'link'} takes it off"
+            return f"no journal speaks of it; rm {self.pins / 'link'} takes it off"
         if self.is_here or self.has_link:
             return "pins without a journal: `packetrig attach --recover` takes them away"
         return (

@@ -62,9 +62,10 @@ def preflight(
     for look in (
         _kind(candidate),
         _state(interface),
+        _link(interface),
         _driver(candidate, interface, has),
         _frames(candidate, interface, has),
-        _queues(interface, has),
+        _queues(candidate, interface, has),
         _others(candidate, interface, journal),
         _filters(candidate, interface),
         _machine(),
@@ -96,7 +97,7 @@ def check(findings: list[Finding]) -> None:
 
 
 # What may be attached all the same: the others the kernel would refuse, or nobody could undo.
-ALLOWABLE = ("down", "lro", "mtu", "beside")
+ALLOWABLE = ("down", "link", "lro", "mtu", "beside")
 
 
 def _ok(what: str, reason: str) -> Finding:
@@ -137,6 +138,17 @@ def _state(interface: hooks.Interface) -> Iterator[Finding]:
         yield _ok("down", f"{interface.name} is up")
     else:
         yield _stop("down", f"{interface.name} is down: nothing would show whether it works")
+
+
+def _link(interface: hooks.Interface) -> Iterator[Finding]:
+    if interface.has_ethernet:
+        yield _ok("link", "frames begin with an Ethernet header")
+    else:
+        yield _stop(
+            "link",
+            f"frames of {interface.name} begin with their IP header and not with Ethernet's: a "
+            "program that was tested on Ethernet frames reads the wrong bytes there",
+        )
 
 
 def _driver(candidate: Candidate, interface: hooks.Interface, has: Offloads) -> Iterator[Finding]:
@@ -181,10 +193,11 @@ def _frames(candidate: Candidate, interface: hooks.Interface, has: Offloads) -> 
         )
 
 
-def _queues(interface: hooks.Interface, has: Offloads) -> Iterator[Finding]:
+def _queues(candidate: Candidate, interface: hooks.Interface, has: Offloads) -> Iterator[Finding]:
     queues = has.channels or interface.receive_queues
     cpus = os.cpu_count() or 1
-    if has.most_channels and has.channels == has.most_channels and queues > 1:
+    is_full = has.most_channels and has.channels == has.most_channels and queues > 1
+    if candidate.mode == "native" and is_full:
         yield _note(
             "queues",
             f"all {queues} channels of {interface.name} are in use: some drivers need spare ones "
@@ -249,13 +262,30 @@ def _same_hook(
 def _filters(candidate: Candidate, interface: hooks.Interface) -> Iterator[Finding]:
     if candidate.hook not in hooks.PARENT:
         return
-    others = [f for f in hooks.filters(interface.index, candidate.hook) if not f.program_id]
+    if candidate.hook == "tc-egress" and hooks.qdisc(interface.index) == "ingress":
+        yield _stop("qdisc", f"{interface.name}: {carry.NO_EGRESS}")
+    found = hooks.filters(interface.index, candidate.hook)
+    others = [f for f in found if not f.program_id]
     if others:
         told = ", ".join(dict.fromkeys(f"{f.name} (priority {f.priority})" for f in others))
         yield _note(
             "filters",
             f"{candidate.hook} of {interface.name} has filters that are no BPF programs: {told}; "
             "yours is put before them",
+        )
+    replaces = candidate.replaces
+    seats = carry.seats_of(interface, candidate.hook, replaces) if replaces else []
+    if seats and seats[0].protocol != hooks.ETH_P_ALL:
+        yield _note(
+            "protocol",
+            f"the filter of program {replaces} takes frames of EtherType "
+            f"0x{seats[0].protocol:04x} alone: yours will see no others",
+        )
+    if len(seats) > 1:
+        yield _note(
+            "protocol",
+            f"program {replaces} stands in {len(seats)} filters of {candidate.hook}: "
+            "yours takes the place of the first",
         )
 
 

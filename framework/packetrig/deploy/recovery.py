@@ -6,7 +6,7 @@ import dataclasses
 
 from ..errors import Error
 from ..live import hooks
-from . import carry, places
+from . import carry, owners, places
 from . import journal as journals
 from .journal import NOTHING, OURS, PREPARING, Generation, Journal
 from .places import Spot
@@ -42,6 +42,10 @@ def settle(journal: Journal, generations: tuple[Generation, ...], last: str) -> 
 
 def release(journal: Journal) -> None:
     """Let go of a spot: nothing of packetrig stands there any more."""
+    is_borrowed = journal.carrier.get("borrowed") and carry.holds(journal)
+    if is_borrowed and not owners.is_anybodys(carry.link_of(journal)):
+        # Nobody is left who holds it: it would go with our pin, and the program with it.
+        journal = dataclasses.replace(journal, carrier={**journal.carrier, "kept": True})
     # The journal first: pins without one are swept, a journal without its pins could not be read.
     journals.forget(journal.spot)
     journals.unpin_all(journal)

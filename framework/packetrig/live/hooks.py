@@ -19,7 +19,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from ..errors import Error
 from .attach import _HINTS
-from .rtnl import _in_words, add_clsact, program_of_filter
+from .rtnl import _in_words, add_clsact, chain_of_filter, program_of_filter
 
 _UPDATE_IF_NOEXIST, _SKB_MODE, _DRV_MODE, _REPLACE = 1, 2, 4, 16
 # By the names of the modes: the flag that asks for one, and the attribute that reports one.
@@ -33,6 +33,7 @@ PARENT = {"tc-ingress": 0xFFFFFFF2, "tc-egress": 0xFFFFFFF3}
 _ACT_DIRECT = 1  # TCA_BPF_FLAG_ACT_DIRECT
 ETH_P_ALL = 0x0003
 _IFF_UP = 1
+_ETHER, _LOOPBACK = 1, 772  # ARPHRD_*: whose frames begin with an Ethernet header
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,15 @@ class Interface:
     receive_queues: int
     xdp: Mapping[str, int]
     counters: Mapping[str, int]
+    has_ethernet: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Name a filter in clsact and the program behind it; 0 where it is no BPF program."""
+    """Name a filter in clsact and the program behind it; 0 where it is no BPF program.
+
+    Frames come to chain 0; others are only run when a filter there sends a frame to them.
+    """
 
     priority: int
     handle: int
@@ -62,6 +67,7 @@ class Filter:
     program_id: int
     name: str
     is_direct: bool  # its program's answer is the verdict, not a class
+    chain: int = 0
 
     @property
     def at(self) -> tuple[int, int, int]:
@@ -69,19 +75,23 @@ class Filter:
         return self.priority, self.handle, self.protocol
 
 
+# What is said about XDP would lead astray.
+_TC_HINTS = {errno.EOPNOTSUPP: "use tcx-ingress or tcx-egress"}
+
+
 class Gone(Error):
     """Say that an interface is not there (any more)."""
 
 
 @contextmanager
-def _netlink(doing: str) -> Iterator[Any]:
+def _netlink(doing: str, hints: Mapping[int, str] = _HINTS) -> Iterator[Any]:
     try:
         with IPRoute(ext_ack=True) as route:
             yield route
     except NetlinkError as e:
         if e.code == errno.ENODEV:
             raise Gone(f"{doing}: the interface is gone") from e
-        raise _in_words(e, doing, _HINTS) from e
+        raise _in_words(e, doing, hints) from e
 
 
 def interface(name: str) -> Interface:
@@ -110,6 +120,7 @@ def interface(name: str) -> Interface:
         receive_queues=int(link.get_attr("IFLA_NUM_RX_QUEUES") or 1),
         xdp={mode: number for mode, number in ids.items() if number},
         counters={key: value for key, value in counters.items() if isinstance(value, int)},
+        has_ethernet=link["ifi_type"] in (_ETHER, _LOOPBACK),
     )
 
 
@@ -128,7 +139,9 @@ def set_xdp(index: int, fd: int, mode: str, *, expected: int | None, doing: str)
 
 def filters(index: int, hook: str) -> list[Filter]:
     """List the filters of a clsact hook in the order in which they run, those of BPF and others."""
-    with _netlink(f"interface {index}: asking for its filters") as route:
+    if hook == "tc-egress" and qdisc(index) != "clsact":
+        return []  # an ingress qdisc answers with its own, whichever hook it is asked about
+    with _netlink(f"interface {index}: asking for its filters", _TC_HINTS) as route:
         try:
             found = [
                 Filter(
@@ -136,6 +149,7 @@ def filters(index: int, hook: str) -> list[Filter]:
                     message["handle"],
                     socket.ntohs(message["info"] & 0xFFFF),
                     *_program_of(message),
+                    chain=chain_of_filter(message),
                 )
                 for message in route.get_filters(index=index, parent=PARENT[hook])
                 if message.get_attr("TCA_OPTIONS") and message["handle"]
@@ -159,17 +173,16 @@ def _program_of(message: Any) -> tuple[int, str, bool]:
     return program_of_filter(message), name, bool(flags & _ACT_DIRECT)
 
 
-def has_clsact(index: int) -> bool:
-    """Tell whether there is a clsact qdisc."""
-    with _netlink(f"interface {index}: asking for its qdiscs") as route:
-        return any(
-            message.get_attr("TCA_KIND") == "clsact" for message in route.get_qdiscs(index=index)
-        )
+def qdisc(index: int) -> str:
+    """Name the qdisc that filters hang on: "clsact", "ingress" (which has no egress), or ""."""
+    with _netlink(f"interface {index}: asking for its qdiscs", _TC_HINTS) as route:
+        kinds = [message.get_attr("TCA_KIND") for message in route.get_qdiscs(index=index)]
+    return next((kind for kind in kinds if kind in ("clsact", "ingress")), "")
 
 
 def ensure_clsact(index: int, *, doing: str) -> bool:
     """Make sure that there is a clsact qdisc; return whether it had to be made."""
-    with _netlink(doing) as route:
+    with _netlink(doing, _TC_HINTS) as route:
         return add_clsact(route, index)
 
 
@@ -177,7 +190,7 @@ def remove_clsact(index: int, *, doing: str) -> None:
     """Take the clsact qdisc away, if no filter is left in it."""
     if any(filters(index, hook) for hook in PARENT):
         return
-    with _netlink(doing) as route:
+    with _netlink(doing, _TC_HINTS) as route:
         route.tc("del", "clsact", index)
 
 
@@ -195,7 +208,7 @@ def put_filter(
 
     The program of a filter that is there is replaced with no moment between.
     """
-    with _netlink(doing) as route:
+    with _netlink(doing, _TC_HINTS) as route:
         route.tc(
             "add-filter" if is_new else "replace-filter",
             "bpf",
@@ -212,7 +225,7 @@ def put_filter(
 
 def remove_filter(index: int, hook: str, *, at: tuple[int, int, int], doing: str) -> None:
     """Take a filter away."""
-    with _netlink(doing) as route:
+    with _netlink(doing, _TC_HINTS) as route:
         route.tc(
             "del-filter",
             "bpf",

@@ -16,7 +16,7 @@ from ..errors import Error, PermissionDenied, Unsupported
 from .namespace import Namespace
 
 _NO_HINTS: Mapping[int, str] = {}
-_TCA_BPF_ID = 11
+_TCA_BPF_ID, _TCA_CHAIN = 11, 11
 
 
 @contextmanager
@@ -68,10 +68,19 @@ def add_clsact(route: Any, index: int) -> bool:
 
 def program_of_filter(message: Any) -> int:
     """Return the id of the program in a filter that the kernel told of; 0 when there is none."""
-    # pyroute2's table of TCA_BPF_* ends before TCA_BPF_ID: it is read from the message's bytes.
-    for _, value in message.get_attr("TCA_OPTIONS")["attrs"]:
+    return _number(message.get_attr("TCA_OPTIONS")["attrs"], _TCA_BPF_ID)
+
+
+def chain_of_filter(message: Any) -> int:
+    """Return the number of the chain that a filter stands in."""
+    return _number(message["attrs"], _TCA_CHAIN)
+
+
+def _number(attrs: Any, wanted: int) -> int:
+    # pyroute2's tables of TCA_BPF_* and TCA_* end before these: they are read from the message.
+    for _, value in attrs:
         header = value["header"] if isinstance(value, dict) and "header" in value else {}
-        if header.get("type") == _TCA_BPF_ID:
+        if header.get("type") == wanted:
             start = value.offset + 4
             return int.from_bytes(value.data[start : start + 4], sys.byteorder)
     return 0
