@@ -70,6 +70,12 @@ def test_two_projects_are_the_same(packetrig: Command, place: Path) -> None:
 def test_a_new_project_passes_its_tests_and_its_gate(packetrig: Command, place: Path) -> None:
     (place / "pytest.ini").write_text("[pytest]\n")  # of a project that it is made below
     packetrig("init", "project")
+    # A model beside the programs, where the documentation has them.
+    model = place / "project" / "progs" / "models" / "blocklist.py"
+    model.parent.mkdir()
+    model.write_text("ANSWER = 42\n")
+    imports = "from progs.models.blocklist import ANSWER\n\n\ndef test_it():\n    assert ANSWER\n"
+    (place / "project" / "tests" / "test_model.py").write_text(imports)
 
     tested = make(place / "project", "test")
     gated = make(place / "project", "gate")
@@ -82,7 +88,8 @@ def test_a_new_project_passes_its_tests_and_its_gate(packetrig: Command, place: 
     assert "native generic  DEPLOY" in gated.stdout
     assert "87.5% branches  5 frames  20000 runs" in gated.stdout
     assert cleaned.returncode == 0
-    assert sorted(tree(place / "project")) == FILES
+    mine = ["progs/models/blocklist.py", "tests/test_model.py"]
+    assert sorted(tree(place / "project")) == sorted(FILES + mine)
 
 
 def test_a_new_project_has_a_makefile_that_explains_itself(packetrig: Command, place: Path) -> None:
