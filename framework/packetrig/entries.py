@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .errors import CodecError
+from .errors import CodecError, no_such
 from .mapcodec import MapCodec
 
 
@@ -53,6 +53,30 @@ class Entries(dict[Any, Any]):
     __hash__ = None
 
 
+class Changed(Entries):
+    """Hold what changed in one map, {key: (old, new)}, None where there was no entry.
+
+    Asked for a key that did not change, it gives what that holds, twice: a check that expects a
+    change finds none, and says so.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(
+        self, codec: MapCodec, changes: Mapping[Any, Any], held: Mapping[bytes, bytes]
+    ) -> None:
+        super().__init__(codec, changes)
+        self._held = held
+
+    def __missing__(self, key: Any) -> Any:
+        try:
+            return super().__missing__(key)
+        except KeyError:
+            raw = self._held.get(bytes(self._codec.encode_key(key)))
+        value = None if raw is None else self._codec.decode_value(raw)
+        return value, value
+
+
 class Snapshot(Mapping[str, Entries]):
     """Hold what every map of an object held at one moment, decoded when it is looked at.
 
@@ -95,7 +119,13 @@ class Snapshot(Mapping[str, Entries]):
     def __repr__(self) -> str:
         return f"Snapshot({dict(self)!r})"
 
-    def changes_to(self, after: Snapshot) -> dict[str, Entries]:
+    def unchanged(self, name: str) -> Changed:
+        """Give the changes of a map that has none."""
+        if name not in self._raw:
+            raise no_such("map", name, self._raw, owner="what was taken down")
+        return Changed(self._codecs[name], {}, self._raw[name])
+
+    def changes_to(self, after: Snapshot) -> dict[str, Changed]:
         """Tell what differs in `after`: {map: {key: (old or None, new or None)}}."""
         changed = {}
         for name, new in after._raw.items():
@@ -110,5 +140,5 @@ class Snapshot(Mapping[str, Entries]):
                 if old.get(key) != new.get(key)
             }
             if pairs:
-                changed[name] = Entries(how, pairs)
+                changed[name] = Changed(how, pairs, new)
         return changed

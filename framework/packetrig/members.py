@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._bpf.codec import codec
 from ._bpf.kinds import MapKind
-from .entries import Entries, Snapshot
+from .entries import Changed, Snapshot
 from .errors import Error, LoadError, MapError, no_such
 from .loaded import encode_global
 from .maps import Map
@@ -78,7 +78,7 @@ class Maps(Mapping[str, Map]):
             {name: found._codec for name, found in data.items()},
         )
 
-    def changes(self, before: Snapshot) -> dict[str, Entries]:
+    def changes(self, before: Snapshot) -> dict[str, Changed]:
         """Tell what changed since a snapshot: {map: {key: (old or None, new or None)}}."""
         return before.changes_to(self.snapshot())
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unittest.mock import ANY
 
-from .errors import Error, Failure, PermissionDenied, Unsupported
+from .errors import Error, Failure, InputRefused, PermissionDenied, Unsupported, no_such
 from .packets import explain, to_bytes
+from .verdicts import Verdict, is_legal
 
 if TYPE_CHECKING:
     from .maps import Map
@@ -94,9 +95,18 @@ class Model:
                 f"it answered {said!r}, and a verdict is wanted, or (verdict, frame), or (verdict, "
                 "frame, changes of maps)",
             )
+        if not is_legal(program.kind, found.verdict) and isinstance(found.verdict, Verdict):
+            why = f"it answered {found.verdict}, which is no verdict of {program.kind} programs"
+            raise self._crashed(program, why)
+        maps = program.owner.maps
+        if unknown := [name for name in found.changes or () if name not in maps]:
+            raise self._crashed(program, str(no_such("map", unknown[0], maps)))
         data = frame if found.data is None else found.data
         if data is not ANY and type(data) is not bytes:
-            data = to_bytes(data)
+            try:
+                data = to_bytes(data)
+            except InputRefused as e:
+                raise self._crashed(program, f"its frame: {e}") from e
         return Answer(found.verdict, data, found.changes, found.metadata, found.context)
 
     def _crashed(self, program: Program, why: str) -> Error:

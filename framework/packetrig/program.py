@@ -198,7 +198,7 @@ class Program:
         packet: Any,
         *given: Check,
         model: Model | None = None,
-        without: Collection[Check | str] = (),
+        without: Collection[Check | str] | Check = (),
         builtin: tuple[Check, ...] = checks.builtin,
         ctx: Mapping[str, Any] | None = None,
         meta: bytes = b"",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._bpf import lib, strerror
 from ._bpf.kinds import ARRAYS, EVENTS, HASHES, OF_MAPS, PER_CPU, MapKind
 from ._bpf.processors import one_processor
-from .entries import Entries, Snapshot
+from .entries import Changed, Entries, Snapshot
 from .errors import MapError, Unsupported
 
 if TYPE_CHECKING:
@@ -136,24 +136,34 @@ def _told(found: Map, error: int) -> None:
 class Changes(Mapping[str, Entries]):
     """Hold what one run changed in the maps: {map: {key: (old or None, new or None)}}.
 
-    It is worked out when it is first looked at.
+    It is worked out when it is first looked at. A map that did not change is not in it, but can be
+    asked for: what a key held is then old and new, so that a check which expects a change fails,
+    and does not break.
     """
 
     __slots__ = ("_before", "_found", "_state")
 
     def __init__(self, state: State, before: Moment) -> None:
         self._state, self._before = state, before
-        self._found: dict[str, Entries] | None = None
+        self._found: dict[str, Changed] | None = None
 
-    def _all(self) -> dict[str, Entries]:
+    def _all(self) -> dict[str, Changed]:
         if self._found is None:
             state = self._state
-            before, after = state.snapshot(self._before), state.snapshot(state.take())
-            self._found = before.changes_to(after)
+            before = state.snapshot(self._before)
+            self._found = before.changes_to(state.snapshot(state.take()))
         return self._found
 
-    def __getitem__(self, name: str) -> Entries:
-        return self._all()[name]
+    def __getitem__(self, name: str) -> Changed:
+        found = self._all().get(name)
+        return self._state.snapshot(self._before).unchanged(name) if found is None else found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._all()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Give the changes of a map, or `default` where it has none."""
+        return self._all().get(name, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
@@ -154,6 +155,8 @@ def test_the_cheap_checks_are_the_beginning_of_the_built_in_ones() -> None:
 def test_a_check_can_be_left_out(judged: Judged) -> None:
     judged("aborts").judge(PACKET, without=[checks.it_never_aborts])
     judged("aborts").judge(PACKET, without=["it_never_aborts"])
+    judged("aborts").judge(PACKET, without="it_never_aborts")
+    judged("aborts").judge(PACKET, without=checks.it_never_aborts)
 
 
 def test_leaving_out_a_check_that_is_not_there_is_an_error(judged: Judged) -> None:
@@ -208,6 +211,28 @@ def test_a_check_may_ask_what_changed_in_the_maps(judged: Judged) -> None:
     assert seen[0][1] == {"sources": ["10.0.0.1"]}
 
 
+def test_a_change_that_did_not_happen_is_what_was_held_twice(judged: Judged) -> None:
+    @packetrig.check
+    def it_counts(before: bytes, run: Run, maps: Mapping[str, Any]) -> None:
+        assert "counts" not in maps
+        assert maps.get("counts") is None
+        old, new = maps["counts"][0]
+        assert sum(new) == sum(old) + 1
+        assert maps["sources"]["10.0.0.1"] == (None, None)
+
+    with pytest.raises(Failure, match="it counts does not hold: assert 0 == "):
+        judged("passes").judge(PACKET, it_counts)
+
+
+def test_a_map_that_there_is_not_is_an_error_of_the_check(judged: Judged) -> None:
+    @packetrig.check
+    def it_counts(before: bytes, run: Run, maps: Mapping[str, Any]) -> bool:
+        return bool(maps["count"])
+
+    with pytest.raises(Error, match="itself failed: NoSuchName: no map named 'count', did you"):
+        judged("passes").judge(PACKET, it_counts)
+
+
 def test_a_check_may_run_the_packet_again_and_leaves_no_trace(judged: Judged) -> None:
     program = judged("remembers")
     answers = []
@@ -246,6 +271,16 @@ def test_a_check_that_breaks_is_an_error_and_no_failure(judged: Judged) -> None:
 
     with pytest.raises(Error, match="check it_divides itself failed: ZeroDivisionError"):
         judged("passes").judge(PACKET, it_divides)
+
+
+@pytest.mark.parametrize("answer", [0, 1, [], "", iter(())])
+def test_a_check_that_answers_neither_yes_nor_no_is_an_error(judged: Judged, answer: Any) -> None:
+    @packetrig.check
+    def it_holds(before: bytes, run: Run) -> Any:
+        return answer
+
+    with pytest.raises(Error, match="it_holds itself failed: it asserts, or returns True or False"):
+        judged("passes").judge(PACKET, it_holds)
 
 
 def test_a_check_that_asks_for_something_unknown_is_an_error() -> None:

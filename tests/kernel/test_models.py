@@ -170,6 +170,9 @@ def test_a_model_that_differs_shows_where(firewall: Object, answer: Any, told: s
         (True, "it answered True"),
         ((XDP.PASS, PACKET, {}, {}), "and a verdict is wanted"),
         ("DROP", "it answered 'DROP'"),
+        (TC.SHOT, "it answered TC.SHOT, which is no verdict of xdp programs"),
+        ((XDP.PASS, "frame"), "its frame: a packet is bytes or a scapy packet, not str"),
+        ((XDP.PASS, PACKET, {"bloked": {}}), "no map named 'bloked', did you mean 'blocked'?"),
     ],
 )
 def test_what_is_no_answer_is_an_error(firewall: Object, answer: Any, told: str) -> None:

@@ -25,7 +25,7 @@ def judge(
     checks: tuple[Check, ...] = (),
     *,
     model: Model | None = None,
-    without: Collection[Check | str] = (),
+    without: Collection[Check | str] | Check = (),
     builtin: tuple[Check, ...] = BUILTIN,
     ctx: Mapping[str, Any] | None = None,
     meta: bytes = b"",
@@ -34,7 +34,7 @@ def judge(
     frame = packet if type(packet) is bytes else to_bytes(packet)
     rules = [
         rule
-        for rule in selected(builtin, checks, tuple(without))
+        for rule in selected(builtin, checks, _several(without))
         if rule.applies is None or rule.applies(program)
     ]
     asked = {name for rule in rules for name in rule.asks}
@@ -90,6 +90,10 @@ def selected(
     return tuple(rules.values())
 
 
+def _several(without: Collection[Check | str] | Check) -> tuple[Check | str, ...]:
+    return (without,) if isinstance(without, (Check, str)) else tuple(without)
+
+
 def _names(checks: Iterable[Check | str]) -> list[str]:
     return [each.name if isinstance(each, Check) else each for each in checks]
 
@@ -107,4 +111,6 @@ def transition(
     owner.put({"maps": maps or {}})
     before = owner.state.take()
     run = program.run(packet, ctx=ctx, meta=meta)
-    return Transition(run.verdict, run.data, dict(Changes(owner.state, before)))
+    changes = Changes(owner.state, before)
+    len(changes)  # worked out now: the next run goes on from here
+    return Transition(run.verdict, run.data, changes)

@@ -56,12 +56,17 @@ class Check:
         except (Unsupported, PermissionDenied):
             raise  # of this kernel, not of the check: the plugin skips
         except Exception as e:
-            raise Error(
-                f"check {self.name} itself failed: {type(e).__name__}: {e}; nothing is known about "
-                f"{run.program.name}"
-            ) from e
+            raise self._broken(run, f"{type(e).__name__}: {e}") from e
         if held is False:
             raise self._failure(before, run, "")
+        if held is not None and held is not True:
+            # A 0, an empty list or a coroutine would pass for "it holds".
+            raise self._broken(run, f"it asserts, or returns True or False, not {repr(held)[:80]}")
+
+    def _broken(self, run: Run, why: str) -> Error:
+        return Error(
+            f"check {self.name} itself failed: {why}; nothing is known about {run.program.name}"
+        )
 
     def _failure(self, before: bytes, run: Run, why: str, repeat: str = "") -> Failure:
         told = f": {why}" if why else ""
