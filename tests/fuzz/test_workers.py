@@ -252,6 +252,11 @@ def test_a_campaign_without_workers_is_refused(http: Recipe) -> None:
         Crew(http, 0)
 
 
+def test_more_workers_than_the_machine_could_hold_are_refused(http: Recipe) -> None:
+    with pytest.raises(Error, match="workers=100000: .* at most [0-9]+ are started on this"):
+        Crew(http, 100_000)
+
+
 STARTED = Started("p", "xdp", 1, 10, 0, ("one", "two"), {}, "", 4)
 FAILURE = Failure("no", check="one")
 WORDS: list[tuple[str, object]] = [

@@ -238,7 +238,8 @@ def _told(
                 _guided(event.program, event.why_plain)
             show.hear(event)
             if isinstance(event, Ended) and not event.runs - event.refused:
-                raise InputRefused("nothing was tested: the kernel took none of the frames")
+                why = "the kernel took none of the frames" if event.runs else "it ended too soon"
+                raise InputRefused(f"nothing was tested: {why}")
     return found
 
 

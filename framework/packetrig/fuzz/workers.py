@@ -8,6 +8,7 @@ it last spoke, half a second at most.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -29,6 +30,8 @@ _SPEAKS = 0.5
 _LIVES = 4
 # Seconds that workers get to end their stories, and make small what they found, at the end.
 _GRACE = 60.0
+# More would share processors, and take memory: each is a process of a hundred megabytes.
+_MOST_ON_A_PROCESSOR = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,11 @@ class Crew:
     ) -> None:
         if count < 1:
             raise Error(f"workers={count}: a campaign needs at least one")
+        if count > (most := _MOST_ON_A_PROCESSOR * (os.cpu_count() or 1)):
+            raise Error(
+                f"workers={count}: each is a process of a hundred megabytes, and more than one on "
+                f"a processor is no faster; at most {most} are started on this machine"
+            )
         self._recipe, self._seed, self._is_full = recipe, seed, is_full
         self._seeds = None if seeds is None else tuple(seeds)
         self._corpus = Corpus() if corpus is None else corpus
