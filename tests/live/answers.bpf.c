@@ -104,6 +104,12 @@ int xdp_drops_on_loopback(struct xdp_md *ctx)
 	return ctx->ingress_ifindex == 1 ? XDP_DROP : XDP_PASS;
 }
 
+SEC("xdp")
+int xdp_redirects_on_loopback(struct xdp_md *ctx)
+{
+	return ctx->ingress_ifindex == 1 ? XDP_REDIRECT : XDP_PASS;
+}
+
 /* A test run has room behind each frame, an interface as much as its driver left. */
 SEC("xdp")
 int xdp_grows(struct xdp_md *ctx)

@@ -36,6 +36,18 @@ def test_real_traffic_is_held_to_the_test_run_too(load, mode, program):
     assert report.sent + report.traffic >= 10
 
 
+@pytest.mark.parametrize(
+    ("mode", "program"),
+    [("native", "xdp_drops_on_loopback"), ("tc-ingress", "drops_for_others")],
+)
+def test_real_traffic_that_arrives_against_the_test_run_differs(load, mode, program):
+    report = smoke(load(program), mode, [])
+    assert not report.holds
+    assert report.differing == report.traffic
+    first = report.differences[0]
+    assert (first.expected, first.seen) == (Ended.NOWHERE, Ended.STACK)
+
+
 def test_frames_that_cannot_be_tried_are_counted_with_their_reason(xdp, frame):
     report = smoke(xdp, "native", [bytes(9), frame(2), bytes(2000)], traffic=False)
     assert report.sent == 1
@@ -58,6 +70,28 @@ def test_a_difference_that_the_hook_explains_is_told_apart(load, frame):
     report = smoke(load("drops_bare_frames"), "tc-ingress", [tagged], traffic=False)
     assert report.holds
     assert [difference.reason for difference in report.known] == [VLAN_IS_BESIDE]
+
+
+@pytest.mark.parametrize(
+    ("mode", "program", "kind", "expected"),
+    [
+        ("native", "xdp_drops_on_loopback", b"\x08\x00", Ended.NOWHERE),
+        ("native", "xdp_redirects_on_loopback", b"\x08\x00", Ended.ELSEWHERE),
+        ("native", "xdp_drops_on_loopback", b"\x81\x00\x02\x00\x08\x00", Ended.NOWHERE),
+        ("tc-ingress", "drops_on_loopback", b"\x08\x00", Ended.NOWHERE),
+        ("tcx-ingress", "drops_on_loopback", b"\x08\x00", Ended.NOWHERE),
+        ("tc-egress", "drops_on_loopback", b"\x08\x00", Ended.NOWHERE),
+        ("tc-egress", "drops_on_loopback", b"\x81\x00\x02\x00\x08\x00", Ended.NOWHERE),
+    ],
+)
+def test_a_difference_that_no_hook_explains_is_none_of_the_known(
+    load, frame, mode, program, kind, expected
+):
+    report = smoke(load(program), mode, [frame(0, kind=kind)], traffic=False)
+    assert not report.holds
+    assert report.known == ()
+    (found,) = report.differences
+    assert (found.expected, found.seen) == (expected, Ended.STACK)
 
 
 @pytest.mark.parametrize("mode", ["tc-egress", "tcx-egress"])

@@ -9,7 +9,7 @@ import pytest
 from packetrig import TC, XDP
 from packetrig.errors import Error
 from packetrig.live import Ended, Mode, Sent, Trip
-from packetrig.live.smoke import Difference, ends
+from packetrig.live.smoke import Difference, _Expected, _unmatched, ends
 from packetrig.live.taps import ETH_P_802_2, ETH_P_802_3, _with_tag, protocol_of
 
 MACS = bytes.fromhex("020000000002020000000001")
@@ -118,3 +118,16 @@ def test_a_frame_that_came_out_otherwise_names_the_fields():
 
     assert told.startswith("XDP.PASS ended in stack as it should, with other bytes: IP.ttl (42")
     assert twice.startswith("XDP.PASS ended in stack as it should, 2 times (42 bytes: ")
+
+
+def test_what_arrives_is_held_to_what_the_test_run_lets_through_frame_by_frame():
+    passes = _Expected(b"sent", XDP.PASS, Ended.STACK, b"rewritten")
+    drops = _Expected(b"bad", XDP.DROP, Ended.NOWHERE, b"bad")
+
+    assert _unmatched([passes, drops, passes], [b"rewritten", b"rewritten"]) == []
+    (lost,) = _unmatched([passes, drops, passes], [b"rewritten"])
+    assert (lost.frame, lost.expected, lost.seen) == (b"sent", Ended.STACK, Ended.NOWHERE)
+    (slipped,) = _unmatched([passes, drops], [b"rewritten", b"bad"])
+    assert (slipped.frame, slipped.verdict, slipped.seen) == (b"bad", XDP.DROP, Ended.STACK)
+    (unknown,) = _unmatched([passes], [b"rewritten", b"of nobody"])
+    assert (unknown.frame, unknown.verdict) == (b"of nobody", -1)
