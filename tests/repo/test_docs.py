@@ -94,6 +94,8 @@ def environment() -> dict[str, str]:
         "TERM": "dumb",
         "COLUMNS": "100",
         "PYTHONDONTWRITEBYTECODE": "1",
+        # Hypothesis' own profile: the same examples each time, and no deadline on a loaded machine.
+        "PYTEST_ADDOPTS": "--hypothesis-profile=ci",
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     kept = {
