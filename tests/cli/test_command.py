@@ -238,3 +238,13 @@ def test_a_full_disk_behind_stdout_is_one_line_and_exit_2(words: list[str]) -> N
 
     assert ended.returncode == Exit.UNDECIDED
     assert ended.stderr == "packetrig: stdout: cannot be written: no space left on device\n"
+
+
+def test_an_error_that_nobody_can_read_is_still_exit_2() -> None:
+    code = "import sys; from packetrig.cli import main; sys.exit(main())"
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", code, "run", "absent.o"], stderr=full, check=False
+        )
+
+    assert ended.returncode == Exit.UNDECIDED

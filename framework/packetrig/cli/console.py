@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import json
@@ -38,12 +39,16 @@ def say(text: str = "", *, at_once: bool = False) -> None:
 
 def complain(text: str) -> None:
     """Print one line on stderr, with the command's name before it."""
-    print(_clean(f"packetrig: {' '.join(text.split())}", sys.stderr), file=sys.stderr)
+    detail(f"packetrig: {' '.join(text.split())}")
 
 
 def detail(text: str) -> None:
-    """Print on stderr what was asked for beyond the one line: clang's text, a traceback."""
-    print(_clean(text.rstrip("\n"), sys.stderr), file=sys.stderr)
+    """Print on stderr what was asked for beyond the one line: clang's text, a traceback.
+
+    Nobody may be left to read it, as when a terminal is closed; the exit code still tells.
+    """
+    with contextlib.suppress(OSError):
+        print(_clean(text.rstrip("\n"), sys.stderr), file=sys.stderr, flush=True)
 
 
 def document(value: Any) -> None:
