@@ -131,12 +131,24 @@ def test_a_counter_over_its_limit_brings_the_old_program_back(machine: Rig, atta
     assert top(machine) == ("attached", "old_xdp")
 
 
+def test_a_counter_that_must_be_reached_has_until_the_end(machine: Rig, attach: Attach) -> None:
+    attach("old_xdp")
+    words = ("--for", "200ms", "--every", "10ms", "--counter", "dropped[0]>0")
+    without = attach("new_xdp", *words)
+    with sending(machine):
+        reached = attach("new_xdp", *words)
+
+    assert (without.code, reached.code) == (1, 0)
+    assert "counter dropped[0]>0 does not hold: it is 0: old_xdp (id " in without.err
+
+
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
         ("dropped<=", "write a map with a key, or a global, and a limit"),
         ("droped[0]<=1", "no map named 'droped', did you mean 'dropped'?"),
         ("pased>=1", "no global named 'pased', did you mean 'passed'?"),
+        ("dropped<=1", "--counter dropped<=1: dropped is a map: write a key of it"),
     ],
 )
 def test_a_counter_that_is_not_there_is_named_before_anything(

@@ -83,6 +83,8 @@ class Limit:
             Error: The object has none of that name, or it is no number.
         """
         if not self.key:
+            if self.name in loaded.maps:
+                raise Error(f"--counter {self.text}: {self.name} is a map: write a key of it")
             return self._number(loaded.globals[self.name])
         found = loaded.maps[self.name]
         try:
@@ -102,6 +104,11 @@ class Limit:
         if not isinstance(value, int):
             raise Error(f"--counter {self.text}: is no number but {type(value).__name__}")
         return value
+
+    @property
+    def is_floor(self) -> bool:
+        """Tell whether it is one that a counter which begins with nothing has yet to reach."""
+        return self.sign in (">", ">=")
 
     def hold(self, loaded: Object) -> None:
         """Compare.
@@ -197,6 +204,7 @@ class Watcher:
         self._start = Sample.take(self._name)
         self._window = self._start
         self._until = self._start.at + plan.seconds
+        self._reached: set[Limit] = set()
 
     def watch(self, guardian: Guardian) -> None:
         """Watch until the time is over.
@@ -216,9 +224,9 @@ class Watcher:
                 break
             wait = min(began + self._plan.every, self._until) - time.monotonic()
             pause(wait, self._stop, guardian)
-        self._look(guardian)
+        self._look(guardian, is_last=True)
 
-    def _look(self, guardian: Guardian) -> None:
+    def _look(self, guardian: Guardian, *, is_last: bool = False) -> None:
         self._stop.check()
         if not guardian.is_alive:
             guardian.restart()
@@ -229,12 +237,22 @@ class Watcher:
                 + (f"program {number} stands there" if number else "nothing stands there any more")
                 + ": somebody else changed it"
             )
-        for limit in self._plan.counters:
-            limit.hold(self._loaded)
+        self._hold_limits(is_last=is_last)
         now = Sample.take(self._name)
         if self._start.is_up and not now.is_up:
             raise Error(f"{self._name} went down: nothing shows whether the program works")
         self._compare(now)
+
+    def _hold_limits(self, *, is_last: bool) -> None:
+        for limit in self._plan.counters:
+            try:
+                limit.hold(self._loaded)
+            except Unhealthy:
+                # A new program has counted nothing yet: it has until the end.
+                if is_last or not limit.is_floor or limit in self._reached:
+                    raise
+            else:
+                self._reached.add(limit)
 
     def _compare(self, now: Sample) -> None:
         drops = {key: now.grown(self._start, key) for key in _DROPS}
