@@ -9,7 +9,7 @@ import errno
 import mmap
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -101,9 +101,9 @@ def choose(spec: Spec, program: str | None, kind: str | None) -> dict[str, Progr
 
 
 def along(
-    spec: Spec, chosen: Mapping[str, ProgramSpec], kind: str | None
+    spec: Spec, chosen: Mapping[str, ProgramSpec], kind: str | None, wanted: Collection[str] = ()
 ) -> dict[str, ProgramSpec]:
-    """Pick the others that must be loaded for libbpf to load the chosen ones.
+    """Pick the others that must be loaded for libbpf to load the chosen ones, and those wanted.
 
     Program arrays that are filled in the source hold them, whoever calls through them. Where a
     section does not say of what kind one is, it is of the kind of the chosen ones.
@@ -111,7 +111,7 @@ def along(
     if len(chosen) == len(spec.programs):
         return {}
     of_chosen = kind or next(iter(chosen.values())).kind
-    held = set(elf.slots_filled(spec.data, name=spec.name)).intersection(spec.programs)
+    held = {*elf.slots_filled(spec.data, name=spec.name), *wanted}.intersection(spec.programs)
     found = {name: spec.programs[name] for name in sorted(held.difference(chosen))}
     return {
         name: other if other.kind in PROGRAM_KINDS else replace(other, kind=of_chosen)
@@ -148,17 +148,20 @@ class Loaded:
         kind: str | None,
         values: Mapping[str, Any],
         *,
+        wanted: Collection[str] = (),
         before_load: Callable[[Opened], None] | None = None,
     ) -> None:
         self.spec = spec
         self.is_dirty = False
         # The programs whose kind was told, against or without what their sections say.
         self.told = meant(chosen, kind)
-        loading = {**along(spec, chosen, kind), **chosen}
+        loading = {**along(spec, chosen, kind, wanted), **chosen}
         self.kinds: dict[str, str] = {}
         self.frags: dict[str, bool] = {}
         self.attach_types: dict[str, int] = {}
         self.program_fds: dict[str, int] = {}
+        # All that were loaded, by name: what slots of program arrays may hold.
+        self.slot_fds: dict[str, int] = {}
         self.maps: dict[str, OpenMap] = {}
         self.map_fds: dict[str, int] = {}
         self.sections: dict[str, mmap.mmap | None] = {}
@@ -177,8 +180,9 @@ class Loaded:
                 before_load(self.opened)
             self._load()
             for found in self.opened.programs():
-                if found.name in chosen:
-                    self.program_fds[found.name] = lib.bpf_program__fd(found.handle)
+                if found.name in loading:
+                    self.slot_fds[found.name] = lib.bpf_program__fd(found.handle)
+            self.program_fds = {n: fd for n, fd in self.slot_fds.items() if n in chosen}
             self._collect_maps()
         except BaseException:
             self.close()

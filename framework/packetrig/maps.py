@@ -96,6 +96,8 @@ class Map(MutableMapping[Any, Any]):
     def _value(self, value: Any) -> bytes:
         if self.kind is MapKind.PROG_ARRAY or self.kind in OF_MAPS:
             fd = getattr(value, "fd", value)
+            if self.kind is MapKind.PROG_ARRAY and isinstance(value, str):
+                fd = self._owner.slot_of(value)
             if type(fd) is not int or fd < 0:
                 wanted = "an inner map: new_inner()" if self.kind in OF_MAPS else "a program"
                 raise CodecError(f"{self.name}: value {value!r} does not fit: it takes {wanted}")

@@ -66,6 +66,7 @@ class Object:
         self._chosen = choose(spec, program, kind)
         self.values = dict(values or {})
         self._max_entries: dict[str, Any] = dict(max_entries or {})
+        self._along: set[str] = set()  # loaded besides, because slots hold them
         self._netns = OwnNetns(netns)
         self._inner: dict[int, Map] = {}  # by the kernel's id
         # By program: what stands at a hook with it, beyond one loading (see carried.py).
@@ -103,7 +104,12 @@ class Object:
 
     def _load(self) -> Loaded:
         found = Loaded(
-            self.spec, self._chosen, self.kind, self.values, before_load=self._before_load
+            self.spec,
+            self._chosen,
+            self.kind,
+            self.values,
+            wanted=self._along,
+            before_load=self._before_load,
         )
         self.counters.keep(found.opened)
         return found
@@ -176,28 +182,54 @@ class Object:
             firewall.put({"maps": {"blocked": {"10.0.0.66": 0}}, "globals": {"limit": 5}})
 
         Where keys are structs, which a file cannot have, the entries are a list of tables:
-        `[{"key": {"port": 80}, "value": 1}]`.
+        `[{"key": {"port": 80}, "value": 1}]`. A slot of a program array takes the name of a
+        program, which is loaded for it if `program=` left it out; one of a map of maps takes the
+        entries of a new inner map.
 
         Raises:
-            NoSuchName: There is no such map or global.
+            NoSuchName: There is no such map, program or global.
             CodecError: A key or value does not fit.
             Error: The mapping has other parts than `maps` and `globals`.
         """
         for part in state:
             if part not in ("maps", "globals", "format"):
                 raise Error(f"set-up of {self.spec.name}: unknown part '{part}'; use maps, globals")
-        for name, entries in state.get("maps", {}).items():
-            found = self.maps[name]
-            for key, value in _pairs(entries):
-                # TOML's keys are text, numbers too; only text that is wanted as text stays so.
-                try:
-                    found[int(key) if str(key).isdigit() else key] = value
-                except CodecError:
-                    if not str(key).isdigit():
-                        raise
-                    found[key] = value
+        maps = state.get("maps", {})
+        self._load_along(maps)
+        for name, entries in maps.items():
+            _fill(self.maps[name], entries)
         for name, value in state.get("globals", {}).items():
             self.globals[name] = value
+
+    def _load_along(self, maps: Mapping[str, Any]) -> None:
+        slots = [each for name, each in maps.items() if _is_program_array(self.spec, name)]
+        named = [str(value) for entries in slots for _, value in _pairs(entries)]
+        missing = {*named}.intersection(self.spec.programs).difference(self.loaded.slot_fds)
+        if not missing:
+            return
+        if self.loaded.is_dirty:
+            raise MapError(
+                f"{self.spec.name}: program {min(missing)} is not loaded, program= left it out, "
+                "and loading it now would lose what maps hold: put its slot in first"
+            )
+        self._along |= missing
+        self.reload()
+
+    def slot_of(self, program: str) -> int:
+        """Return the descriptor of a loaded program for a slot of a program array.
+
+        Raises:
+            NoSuchName: There is no such program.
+            MapError: It is not loaded.
+        """
+        if program not in self.spec.programs:
+            raise no_such("program", program, self.spec.programs, owner=self.spec.name)
+        if program not in self.loaded.slot_fds:
+            raise MapError(
+                f"{self.spec.name}: program {program} is not loaded, program= left it out; put() "
+                "loads it, or load the object without program="
+            )
+        return self.loaded.slot_fds[program]
 
     def renew(self) -> None:
         """Give the object the state it had when it was loaded: maps and globals.
@@ -338,3 +370,22 @@ def _pairs(entries: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(entries, Mapping):
         return entries.items()
     return [(entry["key"], entry["value"]) for entry in entries]
+
+
+def _is_program_array(spec: Spec, name: str) -> bool:
+    return name in spec.maps and spec.maps[name].kind is MapKind.PROG_ARRAY
+
+
+def _fill(found: Map, entries: Any) -> None:
+    for key, value in _pairs(entries):
+        if found.kind in OF_MAPS and isinstance(value, (Mapping, list)):
+            inner = found.new_inner()
+            _fill(inner, value)
+            value = inner
+        # TOML's keys are text, numbers too; only text that is wanted as text stays so.
+        try:
+            found[int(key) if str(key).isdigit() else key] = value
+        except CodecError:
+            if not str(key).isdigit():
+                raise
+            found[key] = value

@@ -369,3 +369,38 @@ def test_state_is_put_in_from_a_mapping(rig: Object) -> None:
     assert rig.globals.level == 2
     with pytest.raises(packetrig.Error, match="unknown part 'map'"):
         rig.put({"map": {}})
+
+
+def test_a_slot_that_is_put_in_names_its_program(rig: Object) -> None:
+    slots = {"maps": {"jumps": {"0": "jumped"}}}
+    rig.put(slots)
+    assert run(rig).verdict is XDP.DROP
+    assert rig.maps.jumps[0] is rig.programs.jumped
+    with pytest.raises(NoSuchName, match="no program named 'jumpd', did you mean 'jumped'"):
+        rig.maps.jumps[0] = "jumpd"
+
+    with packetrig.build(SOURCES / "maps.bpf.c").load(program="entry") as one:
+        with pytest.raises(MapError, match="jumped is not loaded, program= left it out"):
+            one.maps.jumps[0] = "jumped"
+        for _ in range(2):  # the second time as renewed
+            one.put(slots)
+            assert list(one.programs) == ["entry"], "what is in a slot is not run by itself"
+            assert one.run(FRAME).verdict is XDP.DROP
+            one.renew()
+        assert one.run(FRAME).verdict is XDP.PASS
+
+
+def test_loading_for_a_slot_loses_nothing_that_was_put_in() -> None:
+    with packetrig.build(SOURCES / "maps.bpf.c").load(program="entry") as one:
+        one.maps.numbers[1] = 5
+        with pytest.raises(MapError, match="would lose what maps hold: put its slot in first"):
+            one.put({"maps": {"jumps": {"0": "jumped"}}})
+        assert one.maps.numbers[1] == 5
+
+
+def test_an_inner_map_is_put_in_as_its_entries(rig: Object) -> None:
+    for entries in ({"1": 3}, [{"key": 1, "value": 3}]):
+        rig.put({"maps": {"tables": {"0": entries}}})
+        assert rig.maps.tables[0] == {1: 3}
+        assert run(rig).verdict is XDP.TX
+        rig.renew()
