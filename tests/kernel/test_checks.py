@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
-from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6PacketTooBig, IPv6
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
 import packetrig
 from packetrig import TC, XDP, Error, Failure, NoSuchName, Object, Run, checks
+from packetrig.checks.builtin import made_wrong
 
 ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 PACKET = bytes(ETHER / IP(src="10.0.0.1", dst="10.0.0.2", ttl=9) / UDP(sport=5, dport=6) / b"data")
@@ -67,6 +69,19 @@ def test_a_built_in_check_objects(
     assert said in str(caught.value).splitlines()[0]
 
 
+ECHO4 = bytes(ETHER / IP(src="10.0.0.1", dst="10.0.0.2") / ICMP(type=0, id=7))
+ECHO6 = bytes(ETHER / IPv6(src="2001:db8::1", dst="2001:db8::2") / ICMPv6EchoReply(id=7))
+
+
+@pytest.mark.parametrize(("one", "other"), [(ECHO4, ECHO6), (ECHO6, ECHO4)])
+def test_a_translated_echo_may_be_as_wrong_as_it_came(one: bytes, other: bytes) -> None:
+    broken, worse = (bytes((*each[:-5], each[-5] ^ 1, *each[-4:])) for each in (one, other))
+
+    assert made_wrong(broken, worse) == []
+    assert made_wrong(broken, other) == []
+    assert len(made_wrong(one, worse)) == 1
+
+
 def test_a_write_that_leaves_the_sum_of_a_device_is_objected_to(judged: Judged) -> None:
     with pytest.raises(Failure) as caught:
         judged("writes_directly").judge(bytes(ETHER / IPv6() / UDP()))
@@ -108,6 +123,22 @@ def test_what_differs_from_the_same_state_is_objected_to(judged: Judged) -> None
     equal(PACKET, passed, again=lambda: passed)
     with pytest.raises(Failure, match=r"XDP.PASS, and XDP.DROP the second time"):
         equal(PACKET, passed, again=lambda: dropped)
+
+
+def test_what_a_second_run_makes_or_leaves_otherwise_is_objected_to(judged: Judged) -> None:
+    passed = judged("passes").run(PACKET)
+    equal = checks.equal_packets_are_treated_equally
+
+    class Leaves:
+        differs = ("counts",)
+
+        def __call__(self) -> Run:
+            return passed
+
+    with pytest.raises(Failure, match="the second time it makes other bytes of it"):
+        equal(PACKET, passed, again=lambda: passed._replace(data=PACKET[:-1]))
+    with pytest.raises(Failure, match="the second time it leaves something else in counts"):
+        equal(PACKET, passed, again=Leaves())
 
 
 def test_a_wrong_checksum_may_stay_wrong(judged: Judged) -> None:
@@ -247,6 +278,35 @@ def test_a_check_may_run_the_packet_again_and_leaves_no_trace(judged: Judged) ->
     assert sum(program.maps.counts[0]) == 1
     assert program.maps.events.read() == [(7).to_bytes(4, "little")]
     assert program.program.last is run
+
+
+def test_running_again_tells_what_it_left_otherwise(judged: Judged) -> None:
+    told = []
+
+    @packetrig.check
+    def it_collects(before: bytes, run: Run, again: Any) -> None:
+        again()
+        told.append(again.differs)
+        again(PACKET[:29] + b"\x07" + PACKET[30:])  # from 10.0.0.7
+        told.append(again.differs)
+
+    judged("collects").judge(PACKET, it_collects, builtin=checks.cheap)
+
+    assert told == [(), ("sources",)]
+
+
+def test_what_is_run_again_with_values_of_each_processor_stays_on_one(judged: Judged) -> None:
+    before = os.sched_getaffinity(0)
+    seen = []
+
+    @packetrig.check
+    def it_stays(before: bytes, run: Run, again: Callable[..., Run]) -> None:
+        seen.append(len(os.sched_getaffinity(0)))
+
+    judged("remembers").judge(PACKET, it_stays)
+
+    assert seen == [1]
+    assert os.sched_getaffinity(0) == before
 
 
 def test_running_again_is_from_the_state_before(judged: Judged) -> None:
@@ -398,6 +458,16 @@ def test_a_second_pass_is_held_to_the_first(judged: Judged) -> None:
     judged("passes").judge(PACKET, once)
     with pytest.raises(Failure, match="its own output is changed once more"):
         judged("spoils_checksum").judge(PACKET, once, builtin=())
+
+
+def test_a_second_pass_is_held_to_the_verdict_too(judged: Judged) -> None:
+    first = judged("bridges").run(PACKET)._replace(data=PACKET[:-1])
+    dropped = first._replace(verdict=XDP.DROP)
+    once = checks.a_second_pass_changes_nothing
+
+    once(PACKET, first, again=lambda _: first)
+    with pytest.raises(Failure, match="and XDP.DROP of its output"):
+        once(PACKET, first, again=lambda _: dropped)
 
 
 # Steps from one state to the next

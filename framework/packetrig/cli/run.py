@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from .. import files, packets
+from ..checks.builtin import made_wrong
 from ..errors import Error
 from ..packets import pcap
 from ..packets.pcap import Record
@@ -153,7 +154,7 @@ def command(
         loaded = stack.enter_context(load(build(source), program=program))
         other = None
         if against:
-            spec = inputs.spec_of(against) if against.endswith(".o") else build(against)
+            spec = inputs.spec_of(against) if files.is_object(against) else build(against)
             same = loaded.program.name if loaded.program.name in spec.programs else None
             other = stack.enter_context(load(spec, program=same)).program
         events = replay(
@@ -258,8 +259,7 @@ def _change(event: Replayed) -> str:
 
 
 def _made_wrong(event: Replayed) -> list[str]:
-    before = packets.frames.bad_checksums(event.record.data)
-    return [name for name in event.run.bad_checksums if name not in before] if event.run else []
+    return made_wrong(event.run.frame, event.run.data) if event.run else []
 
 
 def _listed(changes: dict[str, tuple[Any, Any]]) -> str:

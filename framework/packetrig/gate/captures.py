@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import packets
+from ..checks.builtin import made_wrong
 from ..errors import Error, NotFound
 from ..objects import Object
 from ..packets.pcap import Record
@@ -164,8 +165,7 @@ def _miscalculated(event: Replayed) -> str:
     run = event.run
     if run is None or not run.is_rewritten or name_of(run.verdict) in ("DROP", "SHOT"):
         return ""
-    before = packets.frames.bad_checksums(run.frame)
-    wrong = [name for name in run.bad_checksums if name not in before]
+    wrong = made_wrong(run.frame, run.data)
     return f"{name_of(run.verdict)} with a wrong checksum: {', '.join(wrong)}" if wrong else ""
 
 
