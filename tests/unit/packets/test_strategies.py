@@ -338,6 +338,11 @@ def draw(strategy):
         (net.mangled(st.nothing()), "packets=nothing(): there is nothing to draw"),
         (net.http_requests(version=11), "version=11: it takes bytes"),
         (net.dns_messages(name="a..b"), "name='a..b': each label of a name has 1 to 63 bytes"),
+        (net.dns_messages(name=5), "name=5: it takes text, such as 'a.example'"),
+        (net.dns_messages(is_answer="no"), "is_answer='no': it takes True or False"),
+        (net.udp_packets(more_fragments=st.just("yes")), "more_fragments='yes': it takes True"),
+        (net.tcp_options(is_lying=st.booleans()), "is_lying=booleans(): it takes True or False"),
+        (net.from_pcap(5), "path=5: it takes the path of a capture"),
         (net.http_requests(pipelined=0), "pipelined=0: it takes an int from 1 to 100"),
         (net.http_requests(headers="Host: a"), "headers='Host: a': it takes several lines"),
         (net.tcp_options(max_size=41), "max_size=41: options have 0 to 40 bytes"),
@@ -373,6 +378,7 @@ def test_an_impossible_argument_is_named_when_it_is_drawn(strategy, message):
     [
         (lambda: net.tcp_packets(ttll=5), "there is no argument ttll, did you mean ttl?"),
         (lambda: net.arp_packets(ttl=5), "there is no argument ttl"),
+        (lambda: net.tcp_packets(data_ofset=5), "argument data_ofset, did you mean data_offset?"),
         (lambda: net.frames(sauce="::1"), "there is no argument sauce, did you mean source?"),
     ],
 )

@@ -75,7 +75,8 @@ def drawn(
     Arguments are looked at when the first example is drawn, as Hypothesis does it: a module that
     asks for the impossible can be imported, and the test that uses it fails.
     """
-    _check_names(lower or {}, _LOWER if has_network else frozenset(Ethernet.__annotations__))
+    known = _LOWER if has_network else frozenset(Ethernet.__annotations__)
+    _check_names(lower or {}, known, own=map(said, arguments))
     given = {
         name: value for name, value in {**arguments, **(lower or {})}.items() if value is not None
     }
@@ -124,10 +125,10 @@ def _drawable(name: str, strategy: SearchStrategy[Any]) -> SearchStrategy[Any]:
     return strategy
 
 
-def _check_names(lower: Mapping[str, object], known: frozenset[str]) -> None:
+def _check_names(lower: Mapping[str, object], known: frozenset[str], own: Iterable[str]) -> None:
     for name in lower:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = difflib.get_close_matches(name, sorted({*known, *own}), n=1)
             hint = f", did you mean {near[0]}?" if near else ""
             raise InvalidArgument(f"there is no argument {name}{hint}")
 

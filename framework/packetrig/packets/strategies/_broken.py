@@ -58,6 +58,8 @@ def from_pcap(path: str | os.PathLike[str], *, mangle: Arg[bool] = False) -> Sea
     """
 
     def strategy() -> SearchStrategy[bytes]:
+        if not isinstance(path, (str, os.PathLike)):
+            raise InvalidArgument(f"path={path!r}: it takes the path of a capture")
         whole = {
             record.data
             for record in pcap.read(path)

@@ -11,7 +11,7 @@ from hypothesis.strategies import SearchStrategy
 
 from . import _payloads
 from ._arguments import Arg, Extension, drawn
-from ._values import LONGEST_OPTIONS
+from ._values import LONGEST_OPTIONS, converted
 
 T = TypeVar("T")
 
@@ -158,6 +158,7 @@ def _options(
 
     def strategy() -> SearchStrategy[bytes]:
         _check_size("max_size", max_size)
+        converted("is_lying", is_lying)
         if not 0 <= max_size <= LONGEST_OPTIONS:
             raise InvalidArgument(
                 f"max_size={max_size!r}: options have 0 to {LONGEST_OPTIONS} bytes"

@@ -61,6 +61,18 @@ def _version(value: object) -> int:
     return 4 if value == 4 else 6
 
 
+def _truth(value: Any) -> bool:
+    if value not in (True, False):
+        raise ValueError("it takes True or False")
+    return bool(value)
+
+
+def _name(value: Any) -> bytes:
+    if not isinstance(value, (str, bytes)):
+        raise TypeError("it takes text, such as 'a.example'")
+    return dns.name(value)
+
+
 def _address(value: Any) -> bytes:
     return ipaddress.ip_address(value).packed
 
@@ -252,10 +264,8 @@ _CONVERTERS: dict[str, Callable[[Any], object]] = {
     "vlans": _vlans,
     "labels": _labels,
     "flags": _flags,
-    **dict.fromkeys(("dont_fragment", "more_fragments"), bool),
-    **dict.fromkeys(
-        ("has_checksum", "is_folded", "is_answer", "has_edns", "is_lying", "mangle"), bool
-    ),
+    **dict.fromkeys(("dont_fragment", "more_fragments", "has_checksum", "is_folded"), _truth),
+    **dict.fromkeys(("is_answer", "has_edns", "is_lying", "mangle"), _truth),
     "extensions": _extensions,
     "options": _options,
     "ip_options": _ip_options,
@@ -276,7 +286,7 @@ _CONVERTERS: dict[str, Callable[[Any], object]] = {
     "line_end": lambda value: _octets(_encoded(value), most=2),
     "pipelined": _between(1, 100),
     "at_most": _between(0, 65_000),
-    "name": dns.name,
+    "name": _name,
     "flows": _between(1, 250),
     "segment_size": _between(1, 65_000),
     "size": _fragment_size,
