@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from packetrig._bpf import lib
 
@@ -118,6 +119,44 @@ def test_two():
 """)
 
     result.assert_outcomes(passed=2)
+
+
+@pytest.fixture
+def default_settings() -> Iterator[None]:
+    """Hypothesis as it is for who chooses nothing."""
+    used = settings.get_current_profile_name()
+    settings.load_profile("default")
+    yield
+    settings.load_profile(used)
+
+
+@pytest.mark.usefixtures("default_settings")
+def test_a_deadline_holds_if_somebody_chose_it(run: Run) -> None:
+    result = run("""
+from datetime import timedelta
+
+@given(n=st.just(0))
+def test_renewal_is_on_nobodys_time(door, n):
+    assert settings.default.deadline is None
+
+class Test:
+    @settings(max_examples=3)
+    @given(n=st.integers())
+    def test_other_settings_are_kept(self, door, n):
+        assert settings.default.deadline is None
+        assert settings.default.max_examples == 3
+
+@settings(deadline=60_000)
+@given(n=st.just(0))
+def test_chosen(door, n):
+    assert settings.default.deadline == timedelta(seconds=60)
+
+def test_afterwards():
+    used = test_renewal_is_on_nobodys_time._hypothesis_internal_use_settings
+    assert used.deadline == settings.default.deadline == timedelta(milliseconds=200)
+""")
+
+    result.assert_outcomes(passed=4)
 
 
 def test_a_coroutine_stays_one_for_the_plugins_that_await_it(run: Run) -> None:

@@ -69,11 +69,31 @@ def before_each_example(item: pytest.Item) -> Callable[[], None] | None:
     config = item.config
     is_async = inspect.iscoroutinefunction(inner)
     setattr(handle, "inner_test", (_awaited if is_async else _called)(inner, config))  # noqa: B010
+    deadline_back = _without_deadline(test) if live(config) else None
 
     def put_back() -> None:
         setattr(handle, "inner_test", inner)  # noqa: B010
+        if deadline_back:
+            deadline_back()
 
     return put_back
+
+
+def _without_deadline(test: Any) -> Callable[[], None] | None:
+    """Take away the deadline that Hypothesis has when nobody chose one; the answer puts it back.
+
+    Renewal counts into an example's time: on a loaded machine, and with programs that the verifier
+    takes long for, right programs were said to fail.
+    """
+    function, name = getattr(test, "__func__", test), "_hypothesis_internal_use_settings"
+    used = getattr(function, name, None)
+    if used is None:
+        return None
+    settings: Any = type(used)  # hypothesis.settings; not imported, for it is slow to import
+    if used.deadline != settings.get_profile("default").deadline:
+        return None
+    setattr(function, name, settings(used, deadline=None))
+    return lambda: setattr(function, name, used)
 
 
 def _called(inner: Callable[..., Any], config: pytest.Config) -> Callable[..., Any]:
