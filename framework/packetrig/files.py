@@ -13,6 +13,23 @@ from typing import Any, BinaryIO
 from .errors import Error, NotFound
 
 
+def is_object(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is compiled already: by its name, .o, or by how it begins.
+
+    Rust's have no ending, and those that Go packages carry often end in .elf.
+    """
+    path = Path(path)
+    if path.suffix == ".o":
+        return True
+    try:
+        if not path.is_file():
+            return False  # reading a FIFO would take what it holds
+        with path.open("rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
+
+
 def check(path: str | os.PathLike[str], *, makes_folders: bool = False) -> None:
     """Say what is wrong with the name of a file to be written, before the work is done.
 

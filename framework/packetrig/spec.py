@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from . import files, toolchain
 from . import mocks as fakes
-from . import toolchain
 from ._bpf import btf as _btf
 from ._bpf import elf as _elf
 from ._bpf.kinds import KIND_OF_TYPE, PROGRAM_KINDS, MapKind, kind_of_section
@@ -273,7 +273,7 @@ def build(
     """Compile a C source to an object, or take it from the cache.
 
     Args:
-        source: The .c file; a .o is read as it is.
+        source: The .c file; an object (.o, or any ELF file) is read as it is.
         define: Preprocessor definitions: `{"LIMIT": 5}` is -DLIMIT=5.
         include: Further folders for #include, before the system's.
         flags: Further flags for clang.
@@ -287,7 +287,7 @@ def build(
         ToolMissing: There is no clang.
     """
     source = Path(source)
-    if source.suffix == ".o":
+    if files.is_object(source):
         if mocks:
             raise Error(f"mocks: {source} is compiled already; fakes need the C source")
         return Spec.read(source)

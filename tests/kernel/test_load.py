@@ -129,9 +129,11 @@ def test_an_object_without_programs_says_so(load: Load) -> None:
         load("int unused(void) { return 1; }")
 
 
-def test_an_object_built_elsewhere_loads(tmp_path: Path, source: Write) -> None:
+# Rust gives an object no ending; those in Go packages end in .elf.
+@pytest.mark.parametrize("name", ["shipped.o", "shipped.elf", "shipped"])
+def test_an_object_built_elsewhere_loads(tmp_path: Path, source: Write, name: str) -> None:
     spec = packetrig.build(source(TWO))
-    elsewhere = tmp_path / "shipped.o"
+    elsewhere = tmp_path / name
     elsewhere.write_bytes(spec.data)
 
     again = Spec.read(elsewhere)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .. import bench
+from .. import bench, files
 from ..bench import frames as measured_on
 from ..errors import Error
 from ..objects import Object
@@ -116,7 +116,7 @@ def _load(
     found: list[Object] = []
     try:
         for source in filter(None, sources):
-            is_built = source.endswith(".o") and bool(found)
+            is_built = files.is_object(source) and bool(found)
             spec = inputs.spec_of(source, () if is_built else define, () if is_built else include)
             wanted = program
             if found and found[0].program.name in spec.programs:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from .. import sarif
+from .. import files, sarif
 from ..errors import Error, InputRefused
 from ..fuzz import corpus as corpora
 from ..fuzz import (
@@ -175,7 +175,7 @@ def _workers(options: dict[str, Any]) -> dict[str, Any]:
 def _recipe(source: str, options: dict[str, Any]) -> tuple[Recipe, Made]:
     setup = Setup.read(options["setup"]) if options["setup"] else Setup()
     checks = [name for each in options["checks"] for name in named.checks_of(each)]
-    if source.endswith(".o") and (options["define"] or options["include"]):
+    if files.is_object(source) and (options["define"] or options["include"]):
         raise Error(f"{source}: is compiled already: --define and --include need the C file")
     made = Made(
         source=source,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from ..errors import Error, InputRefused
 from ..objects import Object
 from ..packets import pcap
@@ -43,7 +44,7 @@ def _number(text: str) -> str | int:
 
 def spec_of(source: str, define: Sequence[str] = (), include: tuple[str, ...] = ()) -> Spec:
     """Build a source, or read an object; macros and folders of headers are for sources only."""
-    if source.endswith(".o"):
+    if files.is_object(source):
         for option in [*(["--define"] if define else []), *(["--include"] if include else [])]:
             raise Error(f"{source}: is compiled already: {option} needs the C file")
     return build(source, define=definitions(define), include=include)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import toolchain
+from .. import files, toolchain
 from .._bpf import profile
 from .._bpf.libbpf import short_log
 from ..errors import CompileError, Error, Unsupported, VerifierError
@@ -51,7 +51,7 @@ def instrument(
         Unsupported: clang is too old for `mcdc`.
         Error: The source is an object file.
     """
-    if Path(source).suffix == ".o":
+    if files.is_object(source):
         raise Error(f"{source} is compiled already: coverage needs the C source, name that")
     plain = build(source, define=define, include=include, flags=flags, mocks=mocks)
     return twin(plain, mcdc=mcdc)

@@ -7,6 +7,7 @@ import os
 import shlex
 from pathlib import Path
 
+from .. import files
 from ..errors import Error
 from ..packets import explain
 from ..spec import build
@@ -38,7 +39,7 @@ def bpftool(finding: Finding) -> str:
     """
     made, name = finding.made, finding.id
     pin = f"/sys/fs/bpf/{name}"
-    object_file = made.source if made.source.endswith(".o") else f"build/{name}.o"
+    object_file = made.source if files.is_object(made.source) else f"build/{name}.o"
     steps = [_compile(made, object_file)] if object_file != made.source else []
     kind = f" type {made.kind}" if made.kind else ""
     steps += [

@@ -43,7 +43,7 @@ def prepare(
     `warnings` is the policy's word, None when it says nothing about them.
     """
     name = name_of(given)
-    if given.suffix == ".o":
+    if files.is_object(given):
         try:
             spec = Spec.read(given)
         except Error as e:

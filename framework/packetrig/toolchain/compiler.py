@@ -154,7 +154,7 @@ class _Job:
                 files = _listed(listing.read_text("utf-8", "surrogateescape"))
             except OSError as e:
                 if self.path.suffix != ".c":  # clang goes by the name
-                    raise Error(f"{self.given}: is neither a C file (.c) nor an object (.o)") from e
+                    raise Error(f"{self.given}: is neither a C file (.c) nor an object") from e
                 raise Error(
                     f"{self.given}: clang wrote no object with {shlex.join(self.command)}; "
                     "leave out flags that ask for other output"
