@@ -240,6 +240,13 @@ def test_a_full_disk_behind_stdout_is_one_line_and_exit_2(words: list[str]) -> N
     assert ended.stderr == "packetrig: stdout: cannot be written: no space left on device\n"
 
 
+def test_a_name_that_no_file_has_is_named(packetrig: Command) -> None:
+    ended = packetrig("run", "a" * 300, "--pcap", "a.pcap")
+
+    assert ended.code == Exit.UNDECIDED
+    assert ended.err == f"packetrig: {'a' * 40}...: is too long for the name of a file\n"
+
+
 def test_an_error_that_nobody_can_read_is_still_exit_2() -> None:
     code = "import sys; from packetrig.cli import main; sys.exit(main())"
     with Path("/dev/full").open("wb") as full:

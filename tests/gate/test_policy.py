@@ -149,6 +149,9 @@ DAY = datetime.date(2026, 7, 1)
         (f"{SPEED}max-ratio = inf\nbaseline = 'b.o'", "[speed] max-ratio", "inf does not fit"),
         (f"{SPEED}max-ns-per-packet = inf", "[speed] max-ns-per-packet", "a number above 0"),
         (f"{SPEED}max-ns-per-packet = nan", "[speed] max-ns-per-packet", "a number above 0"),
+        ('version = 1\n[replay]\npcap = ["a\\u0000"]', "[replay] pcap", "does not fit"),
+        (f"version = 1\n[tests]\npaths = ['{'a' * 300}']", "[tests] paths", "does not fit"),
+        (f"version = 1\n[fuzz]\nruns = 1\nsetup = '{'a/' * 3000}'", "[fuzz] setup", "a path; {"),
         (
             "version = 1\n[replay]\npcap = ['p']\nsetup = '{prog}.toml'",
             "[replay] setup",

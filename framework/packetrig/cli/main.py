@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -112,6 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         broken = console.what_broke(e) if isinstance(e, OSError) else ""
         if broken:
             console.close_quietly()
+        elif isinstance(e, OSError) and e.errno == errno.ENAMETOOLONG:
+            name = max(str(e.filename).split("/"), key=len)
+            broken = f"{name[:40]}...: is too long for the name of a file"
         _explain(Error(broken) if broken else InternalError(f"{type(e).__name__}: {e}"))
         return Exit.UNDECIDED
     return code if isinstance(code, int) else Exit.HELD

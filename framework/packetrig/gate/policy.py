@@ -19,7 +19,7 @@ from . import waivers
 from .outcome import RULES
 
 ModeName = Literal["native", "generic", "tc-ingress", "tc-egress", "tcx-ingress", "tcx-egress"]
-_Text = Annotated[str, Field(pattern=r"\S")]
+_Text = Annotated[str, Field(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 _VERSION = 1
 _UNKNOWN_NAME = re.compile(r"\{(?!(?:program|object)\})\w*\}")
 
@@ -31,7 +31,15 @@ def _filled_in(path: str) -> str:
     return path
 
 
-_Path = Annotated[_Text, AfterValidator(_filled_in)]
+def _of_a_file(path: str) -> str:
+    # No file system has longer ones: Linux says so in an error of another kind than "not there".
+    if len(path.encode()) > 4095 or any(len(part.encode()) > 255 for part in path.split("/")):
+        raise ValueError(path)
+    return path
+
+
+_File = Annotated[_Text, AfterValidator(_of_a_file)]
+_Path = Annotated[_File, AfterValidator(_filled_in)]
 _Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 # `description` is what a PolicyError says is allowed.
@@ -72,7 +80,7 @@ class Verifier(_Section):
 class Tests(_Section):
     """Run pytest on `paths`: `min_tests` must have used exactly this object; all that did pass."""
 
-    paths: list[_Text] = Field(min_length=1, description=_TEXTS)
+    paths: list[_File] = Field(min_length=1, description=_TEXTS)
     min_tests: _Count = Field(1, description=_FROM_ONE)
     max_skipped: int | None = Field(None, ge=0, description="a whole number from 0")
 
@@ -84,7 +92,7 @@ class Replay(_Section):
     `checksums`: what was right before a program rewrote a packet is right afterwards.
     """
 
-    pcap: list[_Text] = Field(min_length=1, description=_TEXTS)
+    pcap: list[_File] = Field(min_length=1, description=_TEXTS)
     setup: _Path | None = Field(None, description="a path; {program} and {object} are filled in")
     against: _Path | None = Field(
         None, description="a path; {program} and {object} are filled in; or 'deployed'"
@@ -117,7 +125,7 @@ class Fuzz(_Section):
     seed: int | None = Field(None, ge=0, lt=2**64, description="a whole number from 0")
     workers: _Count = Field(1, le=1024, description=_FROM_ONE)
     setup: _Path | None = Field(None, description="a path; {program} and {object} are filled in")
-    crashes: _Text | None = Field(None, description="a folder, where findings are written")
+    crashes: _File | None = Field(None, description="a folder, where findings are written")
 
     @property
     def seconds(self) -> float | None:

@@ -78,8 +78,8 @@ def read(path: str | os.PathLike[str]) -> Iterator[Record]:
             yield from _packets(_Source(file, str(path)))
     except FileNotFoundError as e:
         raise NotFound(f"{path}: there is no such capture") from e
-    except (IsADirectoryError, PermissionError) as e:
-        raise CaptureError(f"{path}: cannot be read: {(e.strerror or '').lower()}") from e
+    except OSError as e:
+        raise CaptureError(f"{path}: cannot be read: {files.reason(e)}") from e
 
 
 def write(path: str | os.PathLike[str], frames: Iterable[bytes | Record]) -> int:
