@@ -103,6 +103,33 @@ def test_seeds_of_a_set_up_go_where_it_decides() -> None:
     assert len(set(made)) == len(made)
 
 
+def ends(frame: bytes) -> tuple[bytes, bytes, int, int, int]:
+    """Read addresses, protocol and ports of an IPv4 frame."""
+    ports = int.from_bytes(frame[34:36], "big"), int.from_bytes(frame[36:38], "big")
+    return frame[26:30], frame[30:34], frame[23], *ports
+
+
+def test_seeds_of_a_connection_have_both_its_ports_and_the_address_beside_it() -> None:
+    answer = {"server": "198.51.100.7", "server_port": 53, "port": 5000, "proto": 17}
+    entry = {"key": answer, "value": {"client": "2001:db8::1"}}
+
+    made = sources.of_setup(Words.of({"backs": [entry]}, {"pool": "192.0.2.64"}))
+
+    server, pool = bytes((198, 51, 100, 7)), bytes((192, 0, 2, 64))
+    found = {ends(frame) for frame in made if frame[12:14] == b"\x08\0"}
+    assert (server, pool, 17, 53, 5000) in found
+    assert (pool, server, 17, 5000, 53) in found
+
+
+def test_seeds_of_an_echo_have_its_number() -> None:
+    entry = {"server": "198.51.100.7", "server_port": 0, "id": 777, "proto": 1}
+
+    made = sources.of_setup(Words.of({"backs": [{"key": entry, "value": 1}]}, {}))
+
+    echoes = {frame[34] for frame in made if frame[23] == 1 and frame[38:40] == b"\x03\x09"}
+    assert echoes == {0, 8}
+
+
 def test_seeds_are_read_from_captures_golden_packets_and_folders(tmp_path: Path) -> None:
     capture = ROOT / "fixtures" / "pcap" / "dns.pcap"
     golden = ROOT / "fixtures" / "golden" / "progs" / "test_golden" / "xdp_http_drop.toml"

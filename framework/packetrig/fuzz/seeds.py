@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
+from itertools import permutations, product
 
 from ..packets import craft, dns, http, malformed, tunnels
 from .given import frames_of as read
@@ -17,6 +17,7 @@ _SYN = 0x02
 _CLIENT = 40000
 _LONG = 1400  # bytes of payload: with headers and tunnels around it, what Ethernet carries
 _KINDS = {6: "tcp", 17: "udp", 132: "sctp"}
+_ECHOES = {1: (8, 0), 58: (128, 129)}  # a question and its answer
 
 
 def plain() -> tuple[bytes, ...]:
@@ -58,7 +59,7 @@ def of_setup(words: Words) -> tuple[bytes, ...]:
     found: dict[bytes, None] = {}
     groups = words.groups or (words,)
     for group in (*groups, words):
-        for frame in _flows(group, words):
+        for frame in (*_connections(group, words), *_flows(group, words)):
             found[frame] = None
             if len(found) >= _MOST_OF_SETUP:
                 return tuple(found)
@@ -86,6 +87,41 @@ def _flows(group: Words, words: Words) -> Iterator[bytes]:
         yield _error(kind, standard, address, port)
         if kind == "udp" and not standard.is_v6:
             yield from _unsummed(standard, address, port)
+
+
+def _connections(group: Words, words: Words) -> Iterator[bytes]:
+    """Build both ways of a connection that one entry states: two ports, or two addresses.
+
+    The address that such an entry leaves out (the machine's own) mostly stands elsewhere.
+    """
+    numbers = [number for number in group.numbers if 0 <= number < 1 << 16]
+    ports = [each for each in numbers if each not in _KINDS and each not in _ECHOES][:4]
+    pairs = list(permutations(ports, 2)) or [(_CLIENT, each) for each in ports]
+    kinds = [_KINDS[each] for each in numbers if each in _KINDS]
+    echoes = [_ECHOES[each] for each in numbers if each in _ECHOES]
+    if not kinds and not echoes:
+        kinds = ["tcp", "udp"]
+    for net in _ways(group, words, has_two_ports=len(ports) > 1):
+        for kind, (source, destination) in product(kinds, pairs):
+            for way in ((source, destination), (destination, source)):
+                yield net.frame(*_transport(kind, b"", net, *way))
+        for kinds_of_echo, port in product(echoes, ports):
+            for number in kinds_of_echo:
+                told = craft.icmp(b"", net, kind=number, rest=port.to_bytes(2, "big") + b"\0\1")
+                yield net.frame(told, craft.ICMPV6 if net.is_v6 else craft.ICMP)
+
+
+def _ways(group: Words, words: Words, *, has_two_ports: bool) -> Iterator[craft.Network]:
+    for standard, own, known in (
+        (craft.V4, group.v4[:4], words.v4[:8]),
+        (craft.V6, group.v6[:4], words.v6[:8]),
+    ):
+        if len(own) < 2 and not has_two_ports:
+            continue
+        ends = dict.fromkeys((*own, *known, standard.destination))
+        for source, destination in permutations(ends, 2):
+            if source in own or destination in own:
+                yield replace(standard, source=source, destination=destination)
 
 
 def _error(kind: str, standard: craft.Network, address: bytes, port: int) -> bytes:
