@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import checks, packets, refusals
 from ._bpf import OUTPUT_ROOM, ffi, lib, strerror
-from ._bpf.contexts import LAYOUTS, encode
+from ._bpf.contexts import LAYOUTS, encode, hook_state
 from ._bpf.kinds import BEHIND_REDIRECT
 from .cost import measure
 from .errors import Error, Failure, InputRefused, Unsupported
@@ -137,7 +137,8 @@ class Program:
         """Return what the verifier and the JIT made of it; loads the program once more."""
         is_told = self.name in self.owner.loaded.told
         kind = self.owner.kind if is_told else None
-        return measure(self.owner.spec, self.name, kind=kind)
+        owner = self.owner
+        return measure(owner.spec, self.name, kind=kind, values=owner.values, size=owner.size)
 
     def run(
         self,
@@ -153,7 +154,7 @@ class Program:
         Args:
             packet: A scapy packet, or the frame's bytes.
             ctx: The context by field: {"mark": 5}, {"ingress_ifindex": 1}; bytes for raw
-                tracepoint and syscall programs.
+                tracepoint, syscall and netfilter programs.
             meta: XDP metadata before the frame, a multiple of 4 bytes.
             repeat: Run it so many times in one call, for timing. The kernel does not give the
                 packet back its first form in between: a program that rewrites sees its own work.
@@ -273,8 +274,7 @@ class Program:
             runner.repeat = 1
             runner.flags = 0
             runner.out_capacity = OUTPUT_ROOM
-        if self.kind == "flow_dissector":
-            # What comes out is not a frame: it is struct bpf_flow_keys.
+        if self.kind in refusals.WITHOUT_OUTPUT:
             verdict = self._verdict(runner.retval)
             return Run(verdict, frame, frame, runner.duration, self, b"", out)
         return made(self, runner.retval, out, frame, runner.duration, context)
@@ -287,8 +287,7 @@ class Program:
         reason = refusals.before(self.kind, size, has_frags=self.has_frags, meta=len(meta)) or (
             refusals.meta_reason(self.kind, meta) if meta else ""
         )
-        if not reason and (type(repeat) is not int or not 1 <= repeat <= refusals.MAX_REPEAT):
-            reason = f"repeat={repeat!r}: it takes an int from 1 to {refusals.MAX_REPEAT}"
+        reason = reason or refusals.repeat_reason(self.kind, repeat)
         if not reason and asked.checksum_complete:
             reason = refusals.checksum_reason(self.kind)
         if reason:
@@ -307,10 +306,10 @@ class Program:
             return bytes(ctx)
         if ctx is not None and not isinstance(ctx, Mapping):
             raise InputRefused(f"{self.name}: ctx= takes a dict of fields, got {ctx!r}")
-        if self.kind not in LAYOUTS or (self.kind in ("flow_dissector", "netfilter") and not ctx):
+        if self.kind not in LAYOUTS or (self.kind == "flow_dissector" and not ctx):
             if ctx:
                 raise InputRefused(f"{self.name}: a {self.kind} program takes its ctx as bytes")
-            return b""
+            return hook_state(frame) if self.kind == "netfilter" else b""
         raw = encode(self.kind, ctx or {}, frame_size=len(frame))
         if self.kind == "xdp":
             # Zero in data_end would be an empty linear area: everything passes, nothing is tested.
@@ -348,7 +347,7 @@ class Program:
         """
         if self._most == -1:
             self._prepare()
-        if self.kind in refusals.FRAMELESS or self.kind in ("flow_dissector", "netfilter"):
+        if self.kind in refusals.FRAMELESS | refusals.WITHOUT_OUTPUT:
             raise Unsupported("run_many()", f"a {self.kind} program takes one run() at a time")
         given = list(frames)
         if not {bytes}.issuperset(map(type, given)):

@@ -7,6 +7,7 @@ would ever hand a program. `limits()` asks this kernel; `before()` and `after()`
 from __future__ import annotations
 
 import errno
+import mmap
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +34,9 @@ SKB_KINDS = frozenset(
 WITHOUT_ETHERNET = SKB_KINDS - {"tc", "action"}
 # Kinds that are given a context and no frame.
 FRAMELESS = frozenset({"sk_lookup", "raw_tracepoint", "syscall"})
+# They give back no frame: a struct bpf_flow_keys, or nothing.
+WITHOUT_OUTPUT = frozenset({"flow_dissector", "netfilter"})
+_ONCE = frozenset({"raw_tracepoint", "syscall"})
 MAX_REPEAT = 10_000_000
 # What they do to skb->csum is right, and a test run takes it for wrong.
 _SUM_APART = {18: "bpf_skb_vlan_push", 19: "bpf_skb_vlan_pop", 38: "bpf_skb_change_tail"}
@@ -100,6 +104,15 @@ def before(kind: str, size: int, *, has_frags: bool, meta: int = 0) -> str:
         )
     if size > found.xdp_most:
         return f"a frame of {size} bytes: this kernel's test run takes at most {found.xdp_most}"
+    return ""
+
+
+def repeat_reason(kind: str, repeat: object) -> str:
+    """Say why a run cannot be repeated so many times; "" if it can."""
+    if type(repeat) is not int or not 1 <= repeat <= MAX_REPEAT:
+        return f"repeat={repeat!r}: it takes an int from 1 to {MAX_REPEAT}"
+    if repeat > 1 and kind in _ONCE:
+        return f"repeat={repeat}: the kernel's test run of a {kind} program knows no repeat"
     return ""
 
 
@@ -191,10 +204,10 @@ def _reason(kind: str, error: int, frame: bytes, *, has_context: bool) -> str:
                 )
         if size == LEAST:
             return f"a frame of {size} bytes: this kernel's test run wants a byte behind the header"
-    if error in (errno.EINVAL, errno.ENOMEM) and kind in SKB_KINDS and size > limits().skb_most:
+    if error in (errno.EINVAL, errno.ENOMEM) and size > (most := _most_of(kind)):
         return (
-            f"a frame of {size} bytes: this kernel's test run takes at most {limits().skb_most} "
-            f"bytes for a {kind} program"
+            f"a frame of {size} bytes: this kernel's test run takes at most {most} bytes for a "
+            f"{kind} program"
         )
     if error == errno.ENOMEM and kind == "xdp":
         return f"a frame of {size} bytes: this kernel's test run takes at most {limits().xdp_most}"
@@ -204,6 +217,12 @@ def _reason(kind: str, error: int, frame: bytes, *, has_context: bool) -> str:
         return "the context or batch size is larger than this kernel knows"
     if error == errno.EPROTONOSUPPORT or error == errno.EPROTO:
         return f"a {kind} program takes no frame of ethertype 0x{ethertype.hex()}"
+    if error == errno.EAFNOSUPPORT and kind == "sk_lookup":
+        return "it takes ctx={'family': 2} (AF_INET) or 10 (AF_INET6), with addresses and ports"
+    if error == errno.EINVAL and kind == "sk_lookup":
+        return "no interface has the ingress_ifindex of the context"
+    if error == errno.EINVAL and kind == "raw_tracepoint":
+        return "ctx= takes 8 bytes for each argument, all that the program reads, at most 12"
     if error == errno.EINVAL and kind == "netfilter":
         return "a netfilter test run takes an IPv4 or IPv6 packet that fits its hook"
     if error == errno.EINVAL and kind == "xdp" and has_context:
@@ -212,3 +231,9 @@ def _reason(kind: str, error: int, frame: bytes, *, has_context: bool) -> str:
             "has that queue, and metadata must fit"
         )
     return ""
+
+
+def _most_of(kind: str) -> int:
+    if kind == "flow_dissector":
+        return mmap.PAGESIZE
+    return limits().skb_most if kind in SKB_KINDS or kind == "netfilter" else 1 << 31

@@ -85,8 +85,32 @@ def test_sk_lookup_takes_a_context_and_no_frame(load: Load) -> None:
         rig.run(b"", ctx={**ctx, "local_port": 65536})
     with pytest.raises(InputRefused, match="cookie"):
         rig.run(b"", ctx={**ctx, "cookie": 5})
+    with pytest.raises(InputRefused, match="takes ctx={'family': 2}"):
+        rig.run(b"")
+    with pytest.raises(InputRefused, match="no interface has the ingress_ifindex"):
+        rig.run(b"", ctx={**ctx, "ingress_ifindex": 9999})
     with pytest.raises(Unsupported, match="one run"):
         rig.run_many([b""])
+
+
+def test_sk_lookup_takes_addresses_as_people_write_them(load: Load) -> None:
+    rig = load(
+        """
+        SEC("sk_lookup") int pick(struct bpf_sk_lookup *ctx)
+        {
+            return ctx->remote_ip4 == __builtin_bswap32(0x0a000042) ||
+                   ctx->local_ip6[3] == __builtin_bswap32(7);
+        }
+        """
+    )
+
+    assert rig.run(b"", ctx={"family": 2, "remote_ip4": "10.0.0.66"}).verdict is SK.PASS
+    assert rig.run(b"", ctx={"family": 2, "remote_ip4": "10.0.0.1"}).verdict is SK.DROP
+    assert rig.run(b"", ctx={"family": 10, "local_ip6": "2001:db8::7"}).verdict is SK.PASS
+    assert rig.run(b"", ctx={"family": 10, "local_ip6": [0, 0, 0, 7]}).verdict is SK.DROP
+    for name, value in (("remote_ip4", "::1"), ("local_ip6", "10.0.0.1"), ("local_ip4", 1.5)):
+        with pytest.raises(InputRefused, match=f"ctx {name}=.* takes an IPv[46] address"):
+            rig.run(b"", ctx={"family": 2, name: value})
 
 
 def test_a_syscall_program_writes_into_its_context(load: Load) -> None:
@@ -115,6 +139,10 @@ def test_a_raw_tracepoint_program_takes_its_arguments_as_bytes(load: Load) -> No
     assert rig.run(b"", ctx=struct.pack("=2Q", 40, 2)).verdict == 42
     with pytest.raises(InputRefused, match="ctx as bytes"):
         rig.run(b"", ctx={"args": 1})
+    with pytest.raises(InputRefused, match="8 bytes for each argument"):
+        rig.run(b"", ctx=bytes(8 * 13))
+    with pytest.raises(InputRefused, match="repeat=2: .* raw_tracepoint program knows no repeat"):
+        rig.run(b"", ctx=bytes(16), repeat=2)
 
 
 def test_a_netfilter_program_takes_the_packet_without_ethernet(load: Load) -> None:
@@ -122,6 +150,36 @@ def test_a_netfilter_program_takes_the_packet_without_ethernet(load: Load) -> No
 
     # Without a context the hook is LOCAL_OUT: the frame begins with the IP header.
     assert rig.run(UDP4[14:]).verdict is NF.ACCEPT
+    with pytest.raises(InputRefused, match="from its IP header on"):
+        rig.run(UDP4)
+    with pytest.raises(InputRefused, match="from its IP header on"):
+        rig.run(UDP4, repeat=2)
+    with pytest.raises(InputRefused, match="takes at most 37.. bytes for a netfilter program"):
+        rig.run(UDP4[14:] + bytes(5000))
+
+
+def test_a_netfilter_program_leaves_the_packet_as_it_is(load: Load) -> None:
+    rig = load('SEC("prog") int hook(void *ctx) { return 1; }', kind="netfilter")
+
+    # The kernel gives no packet back: that is no packet of 0 bytes.
+    assert rig.judge(UDP4[14:]).data == UDP4[14:]
+
+
+def test_a_netfilter_program_is_told_the_ip_version(load: Load) -> None:
+    rig = load(
+        """
+        struct state { unsigned char hook, pf; };
+        struct context { const struct state *state; };
+        SEC("prog") int hook(struct context *ctx)
+        {
+            return ctx->state->pf == 10;
+        }
+        """,
+        kind="netfilter",
+    )
+
+    assert rig.run(UDP4[14:]).verdict is NF.DROP
+    assert rig.run(UDP6[14:]).verdict is NF.ACCEPT
 
 
 def test_a_kind_without_a_test_run_is_unsupported_by_name(load: Load) -> None:

@@ -7,6 +7,7 @@ they are written down here; which fields a test run lets a caller set is kernel 
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ class Field:
     settable: bool = False
     most: int = 0xFFFFFFFF
     why_not: str = "the kernel derives it from the frame and refuses any other value"
+    address: int = 0  # the IP version of an address in network order
 
     @property
     def count(self) -> int:
@@ -127,15 +129,18 @@ SK_LOOKUP = _layout(
         "cookie": Field(0, "Q", why_not="the kernel writes it: the socket that was chosen"),
         "family": Field(8, settable=True),
         "protocol": Field(12, settable=True),
-        "remote_ip4": Field(16, settable=True),
-        "remote_ip6": Field(20, "4I", settable=True),
+        "remote_ip4": Field(16, settable=True, address=4),
+        "remote_ip6": Field(20, "4I", settable=True, address=6),
         "remote_port": Field(36, "H", settable=True, most=65535),
-        "local_ip4": Field(40, settable=True),
-        "local_ip6": Field(44, "4I", settable=True),
+        "local_ip4": Field(40, settable=True, address=4),
+        "local_ip6": Field(44, "4I", settable=True, address=6),
         "local_port": Field(60, settable=True, most=65535),
         "ingress_ifindex": Field(64, settable=True),
     },
 )
+
+# NF_INET_LOCAL_OUT and NFPROTO_IPV6 (include/uapi/linux/netfilter.h)
+_LOCAL_OUT, _NFPROTO_IPV6 = 3, 10
 
 LAYOUTS: dict[str, Layout] = {
     "xdp": XDP_MD,
@@ -239,7 +244,11 @@ def encode(kind: str, fields: Mapping[str, Any], *, frame_size: int = 0) -> byte
 def _encode_field(raw: bytearray, layout: Layout, name: str, field: Field, value: Any) -> None:
     if not field.settable:
         raise InputRefused(f"ctx {name} of {layout.name} cannot be set: {field.why_not}")
-    values = list(value) if field.count > 1 and isinstance(value, list | tuple) else [value]
+    if field.address and not isinstance(value, int | list | tuple):
+        values = list(struct.unpack("=" + field.code, _packed(name, value, field.address)))
+    else:
+        is_several = field.count > 1 and isinstance(value, list | tuple)
+        values = list(value) if is_several else [value]
     if len(values) > field.count:
         raise InputRefused(f"ctx {name} holds {field.count} numbers, {len(values)} were given")
     for number in values:
@@ -251,3 +260,30 @@ def _encode_field(raw: bytearray, layout: Layout, name: str, field: Field, value
             raise InputRefused(f"ctx {name}={number}: it takes 0 to {field.most}")
     values += [0] * (field.count - len(values))
     struct.pack_into("=" + field.code, raw, field.offset, *values)
+
+
+def _packed(name: str, value: Any, version: int) -> bytes:
+    kind = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
+    try:
+        return kind(value).packed
+    except (TypeError, ValueError) as e:
+        raise InputRefused(
+            f"ctx {name}={value!r}: it takes an IPv{version} address, or numbers in network order"
+        ) from e
+
+
+def hook_state(packet: bytes) -> bytes:
+    """Give the context of a netfilter program for a packet that leaves: struct nf_hook_state.
+
+    Without one the kernel takes the packet for IPv4 at LOCAL_OUT, whatever its first byte says.
+
+    Raises:
+        InputRefused: The bytes begin with no IP header.
+    """
+    version = packet[0] >> 4 if packet else 0
+    if version not in (4, 6):
+        raise InputRefused(
+            "a netfilter test run takes a packet from its IP header on (packet[IP]), not a frame; "
+            "ctx= takes the bytes of struct nf_hook_state for hooks that are given whole frames"
+        )
+    return b"" if version == 4 else struct.pack("=2B46x", _LOCAL_OUT, _NFPROTO_IPV6)

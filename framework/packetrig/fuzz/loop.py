@@ -31,7 +31,7 @@ _ADJUST_META = 54
 _RESIZING = {18, 19, 31, 38, 43, 44, 50, 65, 73, 75, 76}
 CHECKSUM_COMPLETE = 1 << 2
 # They take a context and no frame, or give back something else than one.
-_ONE_BY_ONE = refusals.FRAMELESS | {"flow_dissector", "netfilter"}
+_ONE_BY_ONE = refusals.FRAMELESS | refusals.WITHOUT_OUTPUT
 _new = tuple.__new__
 _room = ffi.new_allocator(should_clear_after_alloc=False)
 
