@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from packetrig import deploy
 from packetrig.live.rtnl import netlink
 from packetrig.packets import pcap
 
@@ -129,6 +130,29 @@ def test_what_leaves_is_sampled_for_egress(
     ended = running.end()
 
     assert (ended.code, json.loads(ended.out)["tested"]) == (0, 1)
+
+
+def test_a_sample_is_bounded_in_bytes_too(machine: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("packetrig.deploy.shadow._MOST_BYTES", 1000)
+    with sending(machine, 0x88B7), machine.wire.right.namespace.inside(), deploy.noted() as stop:
+        found = deploy.sample("right", "tc-ingress", seconds=600, limit=1 << 30, stop=stop)
+
+    assert 1000 <= sum(len(frame.data) for frame in found.frames) < 2000
+    assert found.caveat == "the sample ended early, with 0 MiB of frames"
+
+
+def test_frames_of_all_sizes_are_refused_together(machine: Rig, path: Path) -> None:
+    words = ("--iface", "right", "--frames", "2", "--for", "10m", "--against", path)
+    tc = ("--mode", "tc-egress", "--program", "passes_tc", "--json")
+    running = machine.start("shadow", path, *words, *tc)
+    while not running.is_over():
+        for size in (6, 8):
+            machine.wire.right.send(bytes(12) + b"\x08\x00" + bytes(size))
+    ended = running.end()
+
+    ((reason, count),) = json.loads(ended.out)["refused"].items()
+    assert (ended.code, count) == (2, 2)
+    assert reason.startswith("its size: this kernel's test run takes no less than 34")
 
 
 def test_frames_whose_tag_is_beside_them_are_told_and_not_tested(machine: Rig, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from .main import Exit
 
 _COLUMNS = ["number", "packet", "now", "new", "differs in"]
 _MOST_NAMES = 4
+_A_SIZE = re.compile(r"^an? (?:\w+ )?frame of \d+ bytes")  # told once for all of them
 _TAGGED = "its VLAN tag stands beside it (skb->vlan_tci), and a test run has it in the frame"
 
 
@@ -144,7 +146,8 @@ class _Told:
 
     def _take(self, event: Replayed) -> None:
         if event.run is None or event.other is None:
-            self._refused[event.refusal or event.other_refusal] += 1
+            refusal = event.refusal or event.other_refusal
+            self._refused[_A_SIZE.sub("its size", refusal)] += 1
             return
         self._tested += 1
         if event.differs:

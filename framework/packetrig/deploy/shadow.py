@@ -36,6 +36,8 @@ from .stopping import Stop
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 # Frames between two looks at the clock and at what asks to stop.
 _AT_ONCE = 1000
+# Frames that a NIC merges, or is yet to cut, have 64 KiB: their number alone bounds no memory.
+_MOST_BYTES = 256 << 20
 _COPIED = (HASHES | ARRAYS) - OF_MAPS
 
 
@@ -70,11 +72,11 @@ def sample(interface: str, hook: str, *, seconds: float, limit: int, stop: Stop)
             "comes to a packet socket, and is not in the sample"
         )
     records: list[Record] = []
-    tagged = 0
+    tagged = size = 0
     tap = Tap(interface, outgoing=outgoing)
     with tap.socket:
         began = time.monotonic()
-        while len(records) + tagged < limit and not stop.number:
+        while len(records) + tagged < limit and size < _MOST_BYTES and not stop.number:
             left = began + seconds - time.monotonic()
             if left <= 0:
                 break
@@ -88,12 +90,16 @@ def sample(interface: str, hook: str, *, seconds: float, limit: int, stop: Stop)
             except OSError as e:
                 raise hooks.Gone(f"{interface}: went down or away while it was sampled") from e
             for frame, is_beside in frames[: limit - len(records) - tagged]:
+                size += len(frame)
                 if is_beside and hook != "xdp":
                     tagged += 1  # skb->vlan_tci has the tag there, which a test run cannot set
                 else:
                     records.append(Record(len(records) + 1, now, frame, len(frame)))
         lost = _lost(tap.socket)
         took = time.monotonic() - began
+    if size >= _MOST_BYTES:
+        early = f"the sample ended early, with {_MOST_BYTES >> 20} MiB of frames"
+        caveat = f"{caveat}; {early}" if caveat else early
     return Sample(tuple(records), lost, took, caveat, tagged)
 
 
