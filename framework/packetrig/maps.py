@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import errno
 import struct
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ._bpf import denied, ffi, lib, strerror
@@ -96,8 +96,6 @@ class Map(MutableMapping[Any, Any]):
     def _value(self, value: Any) -> bytes:
         if self.kind is MapKind.PROG_ARRAY or self.kind in OF_MAPS:
             fd = getattr(value, "fd", value)
-            if self.kind is MapKind.PROG_ARRAY and isinstance(value, str):
-                fd = self._owner.slot_of(value)
             if type(fd) is not int or fd < 0:
                 wanted = "an inner map: new_inner()" if self.kind in OF_MAPS else "a program"
                 raise CodecError(f"{self.name}: value {value!r} does not fit: it takes {wanted}")
@@ -350,3 +348,28 @@ class Map(MutableMapping[Any, Any]):
         """Make another inner map for a map of maps, empty, and not yet put into a slot."""
         self._check_kind(OF_MAPS, "new_inner()")
         return self._owner.new_inner(self.spec)
+
+
+def pairs(entries: Any) -> Iterable[tuple[Any, Any]]:
+    """Give keys and values of a table, or of a list of tables with `key` and `value`."""
+    if isinstance(entries, Mapping):
+        return entries.items()
+    return [(entry["key"], entry["value"]) for entry in entries]
+
+
+def fill(found: Map, entries: Any) -> None:
+    """Put entries into a map as a set-up file has them."""
+    for key, value in pairs(entries):
+        if found.kind in OF_MAPS and isinstance(value, (Mapping, list)):
+            inner = found.new_inner()
+            fill(inner, value)
+            value = inner
+        elif found.kind is MapKind.PROG_ARRAY and isinstance(value, str):
+            value = found._owner.slot_of(value)
+        # TOML's keys are text, numbers too; only text that is wanted as text stays so.
+        try:
+            found[int(key) if str(key).isdigit() else key] = value
+        except CodecError:
+            if not str(key).isdigit():
+                raise
+            found[key] = value

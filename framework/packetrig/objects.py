@@ -12,9 +12,9 @@ from ._bpf.kinds import ARRAYS, HASHES, OF_MAPS, QUEUES, MapKind
 from ._bpf.libbpf import Opened
 from .checks import Check
 from .counters import CounterMaps
-from .errors import CodecError, Error, LoadError, MapError, no_such
+from .errors import Error, LoadError, MapError, no_such
 from .loaded import NETWORK_HELPERS, Loaded, OwnNetns, choose
-from .maps import Map
+from .maps import Map, fill, pairs
 from .members import Globals, Maps, Programs
 from .mocks import Fakes
 from .program import Program
@@ -116,6 +116,15 @@ class Object:
 
     def _before_load(self, opened: Opened) -> None:
         self.counters.prepare(opened)
+        self.size(opened)
+
+    def size(self, opened: Opened) -> None:
+        """Give maps the sizes that were asked for, before they are made.
+
+        Raises:
+            NoSuchName: There is no such map.
+            MapError: No map has so many entries.
+        """
         maps = {found.name: found.handle for found in opened.maps()}
         for name, count in self._max_entries.items():
             if name not in maps:
@@ -197,13 +206,13 @@ class Object:
         maps = state.get("maps", {})
         self._load_along(maps)
         for name, entries in maps.items():
-            _fill(self.maps[name], entries)
+            fill(self.maps[name], entries)
         for name, value in state.get("globals", {}).items():
             self.globals[name] = value
 
     def _load_along(self, maps: Mapping[str, Any]) -> None:
         slots = [each for name, each in maps.items() if _is_program_array(self.spec, name)]
-        named = [str(value) for entries in slots for _, value in _pairs(entries)]
+        named = [str(value) for entries in slots for _, value in pairs(entries)]
         missing = {*named}.intersection(self.spec.programs).difference(self.loaded.slot_fds)
         if not missing:
             return
@@ -216,19 +225,9 @@ class Object:
         self.reload()
 
     def slot_of(self, program: str) -> int:
-        """Return the descriptor of a loaded program for a slot of a program array.
-
-        Raises:
-            NoSuchName: There is no such program.
-            MapError: It is not loaded.
-        """
-        if program not in self.spec.programs:
-            raise no_such("program", program, self.spec.programs, owner=self.spec.name)
+        """Return the descriptor of a loaded program for a slot of a program array."""
         if program not in self.loaded.slot_fds:
-            raise MapError(
-                f"{self.spec.name}: program {program} is not loaded, program= left it out; put() "
-                "loads it, or load the object without program="
-            )
+            raise no_such("program", program, self.spec.programs, owner=self.spec.name)
         return self.loaded.slot_fds[program]
 
     def renew(self) -> None:
@@ -366,26 +365,5 @@ class _Closed:
         raise Error(f"{self.name}: the object is closed, load it again")
 
 
-def _pairs(entries: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(entries, Mapping):
-        return entries.items()
-    return [(entry["key"], entry["value"]) for entry in entries]
-
-
 def _is_program_array(spec: Spec, name: str) -> bool:
     return name in spec.maps and spec.maps[name].kind is MapKind.PROG_ARRAY
-
-
-def _fill(found: Map, entries: Any) -> None:
-    for key, value in _pairs(entries):
-        if found.kind in OF_MAPS and isinstance(value, (Mapping, list)):
-            inner = found.new_inner()
-            _fill(inner, value)
-            value = inner
-        # TOML's keys are text, numbers too; only text that is wanted as text stays so.
-        try:
-            found[int(key) if str(key).isdigit() else key] = value
-        except CodecError:
-            if not str(key).isdigit():
-                raise
-            found[key] = value

@@ -90,18 +90,22 @@ class Setup:
         format = 1
         [globals]
         port = 80
+        [max_entries]
+        flows = 1024
         [maps.allowed]
         "/index.html" = 1
         [[maps.rules]]
         key = { port = 80 }
         value = 1
 
-    `const volatile` globals are among them: they are set when the object is loaded.
+    `const volatile` globals are among them: they are set when the object is loaded, and so are
+    the sizes of maps that are left to who loads them.
     """
 
     maps: Mapping[str, Any] = field(default_factory=dict)
     globals: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
+    max_entries: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: str | Path) -> Setup:
@@ -109,13 +113,17 @@ class Setup:
 
         Raises:
             NotFound: There is no such file.
-            Error: It is not TOML, has no format, or other parts than `maps` and `globals`.
+            Error: It is not TOML, has no format, or other parts than `maps`, `globals` and
+                `max_entries`.
         """
         path = Path(path)
         parts = files.toml(path, "set-up file")
         for name, part in parts.items():
-            if name not in ("format", "maps", "globals"):
-                raise Error(f"{path}: unknown part '{name}'; a set-up has format, maps, globals")
+            if name not in ("format", "maps", "globals", "max_entries"):
+                raise Error(
+                    f"{path}: unknown part '{name}'; a set-up has format, maps, globals, "
+                    "max_entries"
+                )
             if name != "format" and not isinstance(part, dict):
                 raise Error(f"{path}: {name} is no table: write [{name}]")
         if "format" not in parts:
@@ -129,7 +137,7 @@ class Setup:
                     raise Error(f"{path}: each [[maps.{name}]] has a key and a value, and no more")
             elif not isinstance(entries, dict):
                 raise Error(f"{path}: maps.{name} is no table: write [maps.{name}], key = value")
-        return cls(maps, parts.get("globals", {}), path)
+        return cls(maps, parts.get("globals", {}), path, parts.get("max_entries", {}))
 
     def load(
         self,
@@ -140,9 +148,10 @@ class Setup:
         values: Mapping[str, Any] | None = None,
     ) -> Object:
         """Load an object in this state; `values` of globals go before those of the file."""
+        given = {**self.globals, **(values or {})}
         try:
-            loaded = spec.load(program=program, kind=kind, **{**self.globals, **(values or {})})
-        except (NoSuchName, CodecError) as e:
+            loaded = spec.load(program=program, kind=kind, max_entries=self.max_entries, **given)
+        except (NoSuchName, CodecError, MapError) as e:
             raise self._blamed(e) from e
         try:
             self.put(loaded)

@@ -106,6 +106,10 @@ class Spec:
     mocks: Mapping[str, fakes.Mock] = field(
         default_factory=lambda: MappingProxyType({}), repr=False, compare=False
     )
+    # How many entries maps have that are left to who loads them, unless `load()` is told others.
+    max_entries: Mapping[str, int] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False, compare=False
+    )
     # Of an object that counts (packetrig.coverage): what its counters are, and what would ship.
     profile: Profile | None = field(default=None, repr=False, compare=False)
     plain: Spec | None = field(default=None, repr=False, compare=False)
@@ -257,7 +261,7 @@ class Spec:
             program=program,
             kind=kind,
             netns=netns,
-            max_entries=max_entries,
+            max_entries={**self.max_entries, **(max_entries or {})},
             values=values,
         )
 

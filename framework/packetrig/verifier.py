@@ -147,7 +147,10 @@ def _lacks(found: MapSpec) -> str:
     if kind in OF_MAPS and found.inner is None:
         return "it has no template for its inner maps: __array(values, struct inner_map);"
     if not found.max_entries and kind not in _NO_ENTRIES:
-        return "it has no max_entries: __uint(max_entries, ...);"
+        return (
+            "it has no max_entries: __uint(max_entries, ...); where that is left to who loads it, "
+            f"max_entries={{'{found.name}': 1024}}, or [max_entries] in a --setup file"
+        )
     if kind in _FOURS and (found.key_size, found.value_size) != (4, 4):
         return f"its keys and values have 4 bytes each, not {found.key_size} and {found.value_size}"
     if kind in ARRAYS and found.key_size != 4:

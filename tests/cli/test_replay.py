@@ -49,6 +49,41 @@ def test_a_setup_sets_constants_maps_and_globals(mix: Object) -> None:
     assert mix.globals.limit == 3
 
 
+UNSIZED = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct { __uint(type, BPF_MAP_TYPE_HASH); __type(key, __u32); __type(value, __u32);
+    } seen SEC(".maps");
+const volatile __u32 rounds;
+SEC("xdp") int counts(struct xdp_md *ctx)
+{
+    __u32 key = 1;
+    if (rounds)
+        bpf_map_update_elem(&seen, &key, &key, BPF_ANY);
+    return bpf_map_lookup_elem(&seen, &key) ? XDP_DROP : XDP_PASS;
+}
+"""
+
+
+def test_a_setup_sizes_what_is_left_to_who_loads(tmp_path: Path) -> None:
+    (tmp_path / "xdp_unsized.bpf.c").write_text(UNSIZED)
+    spec = build(tmp_path / "xdp_unsized.bpf.c")
+    state = tmp_path / "state.toml"
+    state.write_text("format = 1\n[globals]\nrounds = 1\n[max_entries]\nseen = 7\n")
+
+    with Setup.read(state).load(spec) as loaded:
+        assert loaded.maps.seen.max_entries == 7
+        assert loaded.run(GOOD).verdict is XDP.DROP
+        costs = loaded.program.statistics.instructions
+    with spec.load(max_entries={"seen": 7}) as bare:
+        assert bare.program.statistics.instructions != costs, "told of what was loaded"
+    with pytest.raises(Error, match=r"seen.*no max_entries.*max_entries=\{'seen': 1024\}.*--setup"):
+        spec.load()
+    state.write_text("format = 1\n[max_entries]\nsen = 7\n")
+    with pytest.raises(Error, match=r"state\.toml: no map named 'sen', did you mean 'seen'"):
+        Setup.read(state).load(spec)
+
+
 def test_packets_keep_their_order_among_refused_ones(mix: Object) -> None:
     events = list(replay(mix.program, records(GOOD, SHORT, BLOCKED, SHORT, ABORTED, GOOD)))
 

@@ -28,6 +28,7 @@ MADE = Made(
     define={"VERDICT": "XDP_TX", "DEBUG": None},
     maps={"blocked": {"10.0.0.66": 0}},
     globals={"limit": 5},
+    max_entries={"seen": 1024},
 )
 FOUND = Finding(
     "it_never_aborts",
@@ -163,6 +164,9 @@ packetrig = "0.1.0"
 
 [setup.globals]
 limit = 5
+
+[setup.max_entries]
+seen = 1024
 
 [setup.maps.blocked]
 "10.0.0.66" = 0

@@ -37,6 +37,35 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+UNSIZED = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct { __uint(type, BPF_MAP_TYPE_HASH); __type(key, __u32); __type(value, __u32);
+    } seen SEC(".maps");
+SEC("xdp") int looks(struct xdp_md *ctx)
+{
+    __u32 key = 1;
+    return bpf_map_lookup_elem(&seen, &key) ? XDP_DROP : XDP_PASS;
+}
+"""
+
+
+def test_maps_left_to_who_loads_have_the_size_of_the_set_up_in_every_rule(place: Path) -> None:
+    (place / "xdp_unsized.bpf.c").write_text(UNSIZED)
+    (place / "state.toml").write_text("format = 1\n[max_entries]\nseen = 7\n")
+    (place / "gate.toml").write_text(
+        f"version = 1\n[verifier]\n[replay]\npcap = ['{place}/in.pcap']\n"
+        f"setup = '{place}/state.toml'\n[speed]\npacket = '{place}/in.pcap'\n"
+        "max-ns-per-packet = 1e9\n[fuzz]\nruns = 100\n"
+    )
+    events = gate.judge(
+        gate.read(place / "gate.toml"), [place / "xdp_unsized.bpf.c"], into=place / "build", seed=1
+    )
+    (found,) = [event for event in events if isinstance(event, gate.Judged)]
+
+    assert found.decision is gate.Decision.DEPLOY, found.outcomes
+
+
 def replayed(place: Path, name: str, deployed: object) -> Outcome:
     policy = gate.read(place / "gate.toml")
     events = gate.judge(

@@ -6,6 +6,7 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -172,7 +173,7 @@ def _check(
 
 def _setup(path: str | None, settings: tuple[str, ...]) -> Setup:
     found = Setup.read(path) if path else Setup()
-    return Setup(found.maps, {**found.globals, **inputs.values(settings)}, found.path)
+    return replace(found, globals={**found.globals, **inputs.values(settings)})
 
 
 def _permit(

@@ -64,6 +64,7 @@ def minimise(source: str, folder: str, **options: Any) -> int:
         include=tuple(options["include"]),
         maps=setup.maps,
         globals=setup.globals,
+        max_entries=setup.max_entries,
     )
     with recipe_of(made).open() as target:
         done = corpus.minimise(lambda frame: target.covers([frame]))

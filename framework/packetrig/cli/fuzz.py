@@ -185,6 +185,7 @@ def _recipe(source: str, options: dict[str, Any]) -> tuple[Recipe, Made]:
         include=tuple(options["include"]),
         maps=setup.maps,
         globals={**setup.globals, **inputs.values(options["assignments"])},
+        max_entries=setup.max_entries,
         checks=tuple(dict.fromkeys(checks)),
         without=tuple(options["without"]),
         model=named.model_of(options["model"])[0] if options["model"] else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def command(
     hook = deploy.hook_of(mode)
     reference = _reference(iface, hook, against, program)
     state = Setup.read(setup) if setup else Setup()
-    state = Setup(state.maps, {**state.globals, **inputs.values(settings)}, state.path)
+    state = replace(state, globals={**state.globals, **inputs.values(settings)})
     shadow = deploy.Shadow(Spec.read(path), reference, program, kind, state)
     with console.progress() as show, deploy.noted() as stop:
         show(f"{iface}: listening for {seconds:g} s")

@@ -63,7 +63,14 @@ def loaded(
                 shared[name] = stack.enter_context(kernel.pinned(path))
                 _check_shape(spec, name, shared[name])
         made = stack.enter_context(
-            _Reusing(spec, shared, program=program, kind=kind, values=setup.globals)
+            _Reusing(
+                spec,
+                shared,
+                program=program,
+                kind=kind,
+                values=setup.globals,
+                max_entries=setup.max_entries,
+            )
         )
         setup.put(made)
         yield made

@@ -98,7 +98,7 @@ def recipe_of(made: Made, *, feedback: bool = True) -> Recipe:
         check for each in made.checks for found in named.checks_of(each).values() for check in found
     ]
     given: dict[str, Any] = {
-        "setup": Setup(made.maps, made.globals),
+        "setup": Setup(made.maps, made.globals, max_entries=made.max_entries),
         "program": made.program or None,
         "kind": made.kind,
         "checks": tuple(checks),

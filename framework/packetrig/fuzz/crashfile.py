@@ -251,6 +251,7 @@ def _setup(made: Made) -> Iterator[str]:
         if made.globals:
             yield from ("", "[setup.globals]")
             yield from (f"{toml.key(name)} = {_plain(v)}" for name, v in made.globals.items())
+        yield from _table("setup.max_entries", **made.max_entries)
         for name, entries in made.maps.items():
             if isinstance(entries, Mapping):
                 yield from ("", f"[setup.maps.{toml.key(name)}]")
@@ -320,6 +321,7 @@ def _finding(found: Mapping[str, Any]) -> Finding:
             include=tuple(program.get("include", ())),
             maps=setup.get("maps", {}),
             globals=setup.get("globals", {}),
+            max_entries=setup.get("max_entries", {}),
             checks=tuple(judged.get("checks", ())),
             without=tuple(judged.get("without", ())),
             model=judged.get("model", ""),

@@ -57,6 +57,7 @@ class Made:
     include: tuple[str, ...] = ()
     maps: Mapping[str, Any] = field(default_factory=dict)
     globals: Mapping[str, Any] = field(default_factory=dict)
+    max_entries: Mapping[str, int] = field(default_factory=dict)
     checks: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     model: str = ""

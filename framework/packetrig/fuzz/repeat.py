@@ -49,7 +49,7 @@ def bpftool(finding: Finding) -> str:
         f"rm -r {pin}",
     ]
     lacks = [
-        *(["the set-up"] if made.maps or made.globals else []),
+        *(["the set-up"] if made.maps or made.globals or made.max_entries else []),
         *(["the frames before it"] if len(finding.frames) > 1 else []),
     ]
     caution = f"  # without {' and '.join(lacks)}" if lacks else ""
@@ -123,6 +123,7 @@ def _fixture(made: Made, source: str = "") -> str:
         words += [f"define={dict(made.define)!r}"] if made.define else []
         words += [f"include={made.include!r}"] if made.include else []
     words += [f"kind={made.kind!r}"] if made.kind else []
+    words += [f"max_entries={dict(made.max_entries)!r}"] if made.max_entries else []
     plain = {n: v for n, v in made.globals.items() if _is_keyword_argument(n)}
     words += [f"{name}={value!r}" for name, value in plain.items()]
     if odd := {n: v for n, v in made.globals.items() if n not in plain}:

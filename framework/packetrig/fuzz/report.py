@@ -102,6 +102,7 @@ def made_of(recipe: Recipe) -> Made:
         include=tuple(_included(spec.command, Path(source))),
         maps=recipe.setup.maps,
         globals=recipe.setup.globals,
+        max_entries=recipe.setup.max_entries,
         checks=tuple(dict.fromkeys(_where(check) for check in recipe.checks)),
         without=tuple(getattr(each, "name", each) for each in recipe.without),
         model=_where(recipe.model) if recipe.model is not None else "",

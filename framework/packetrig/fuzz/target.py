@@ -123,7 +123,8 @@ class Target:
         maps = {name: entries for name, entries in setup.maps.items() if name in spec.maps}
         values = {name: value for name, value in setup.globals.items() if name in spec.globals}
         name = self.recipe.program if self.recipe.program in spec.programs else None
-        self._other_setup = Setup(maps, values, setup.path)
+        sizes = {name: size for name, size in setup.max_entries.items() if name in spec.maps}
+        self._other_setup = Setup(maps, values, setup.path, sizes)
         return stack.enter_context(self._other_setup.load(spec, program=name))
 
     def _program(self, loaded: Object) -> Program:

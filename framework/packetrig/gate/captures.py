@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,21 @@ def setup_for(rule: policy.Replay | None, candidate: Candidate, name: str) -> Se
     return read_setup(rule.setup if rule else None, candidate, name)
 
 
+def sized(candidate: Candidate, rule: policy.Replay | None) -> Candidate:
+    """Give maps that are left to who loads them the sizes that set-up files say, in every rule.
+
+    A file that cannot be read is told of by the rule that needs it.
+    """
+    if candidate.spec is None or rule is None or rule.setup is None:
+        return candidate
+    sizes: dict[str, int] = {}
+    for name in candidate.spec.programs:
+        with contextlib.suppress(Error):
+            sizes |= setup_for(rule, candidate, name).max_entries
+    built = replace(candidate.built, max_entries=sizes) if candidate.built else None
+    return replace(candidate, spec=replace(candidate.spec, max_entries=sizes), built=built)
+
+
 def _setup_path(rule: policy.Replay | None, candidate: Candidate, name: str) -> Path | None:
     return filled(rule.setup, candidate, name) if rule and rule.setup else None
 
@@ -263,5 +279,5 @@ def _attached(
         raise Error("[replay] against = 'deployed': no interface is named: iface, or --iface")
     egress = "egress" in f"{program.section} {program.name}"
     found = deployed(program.kind, "egress" if egress else "ingress")
-    state = Setup(setup.maps, {**setup.globals, **found.globals}, setup.path)
+    state = replace(setup, globals={**setup.globals, **found.globals})
     return state.load(found.spec, program=found.program, kind=candidate.kind)
