@@ -57,9 +57,9 @@ def path(filters: Spec, tmp_path: Path) -> Path:
 def attach(machine: Rig, path: Path) -> Callable[..., Ended]:
     """Attach a program of the object to `right`, without evidence."""
 
-    def call(program: str, *words: object, mode: str = "native") -> Ended:
+    def call(program: str, *words: object, mode: str = "native", **how: object) -> Ended:
         common = ("--iface", "right", "--force", "a test", "--program", program, "--mode", mode)
-        return machine("attach", path, *common, *words)
+        return machine("attach", path, *common, *words, **how)
 
     return call
 

@@ -565,6 +565,56 @@ def test_a_filter_that_is_not_as_it_looks_is_told(
         assert there == [strange.program.id] * 2 + [other.program.id]
 
 
+def test_an_index_that_another_interface_has_by_now_is_not_a_new_name(
+    machine: Rig, path: Path, spare: str
+) -> None:
+    machine(*force(path, spare))
+    with netlink(machine.wire.right.namespace, "another") as route:
+        (index,) = route.link_lookup(ifname=spare)
+        route.link("del", index=index)
+        route.link("add", kind="veth", ifname="another", peer={"ifname": "other"}, index=index)
+    try:
+        (spot,) = machine.status()
+        recovered = machine("attach", "--recover")
+    finally:
+        remove(machine, "another")
+
+    assert spot["state"] == "interface gone"
+    assert spot["reason"] == "spare: is gone, and another has its index by now"
+    assert recovered.code == 0
+    assert "old_xdp went with it, forgotten" in recovered.out
+
+
+def test_an_interface_may_be_called_by_another_name(machine: Rig, path: Path, spare: str) -> None:
+    with netlink(machine.wire.right.namespace, "naming") as route:
+        (index,) = route.link_lookup(ifname=spare)
+        route.link("property_add", index=index, altname="enp9s9")
+
+    attached = machine(*force(path, "enp9s9"))
+    told = machine("status", "--iface", "enp9s9", "--json")
+    detached = machine("detach", "--iface", "enp9s9")
+
+    assert (attached.code, attached.err, detached.code) == (0, "", 0)
+    assert [spot["interface"] for spot in json.loads(told.out)["spots"]] == [spare]
+    assert detached.out.startswith("spare (xdp): old_xdp (id ")
+
+
+def test_another_state_folder_leaves_pins_alone(
+    machine: Rig, attach: Attach, filtering: None, tmp_path: Path
+) -> None:
+    pins = machine.pins()
+    other = {"environment": {"PACKETRIG_STATE": str(tmp_path / "other")}}
+
+    refused = attach("new_xdp", **other)
+    recovered = machine("attach", "--recover", **other)
+    told = machine("status", "--json", **other)
+
+    assert (refused.code, recovered.code) == (2, 0)
+    assert "a program that packetrig did not attach" in refused.err
+    assert [spot["state"] for spot in json.loads(told.out)["spots"]] == ["not ours"]
+    assert machine.pins() == pins
+
+
 def test_filters_that_are_no_programs_are_told(machine: Rig, attach: Attach) -> None:
     index = machine.wire.right.index
     with netlink(machine.wire.right.namespace, "somebody") as route:

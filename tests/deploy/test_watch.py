@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from packetrig import Spec
+
 from .kills import sending
 from .rig import Ended, Rig, Running
 
@@ -312,16 +314,20 @@ def test_a_reader_of_the_output_that_goes_away_brings_the_old_program_back(
     assert top(machine) == ("attached", "old_xdp")
 
 
-def test_who_may_not_read_the_journals_is_told(machine: Rig, attach: Attach) -> None:
+def test_who_may_not_read_the_journals_is_told(machine: Rig, attach: Attach, filters: Spec) -> None:
     with tempfile.TemporaryDirectory() as folder:  # tmp_path itself is root's alone
         Path(folder).chmod(0o755)
+        path = Path(folder, "filters.o")
+        path.write_bytes(filters.data)
         machine.state = Path(folder, "state")
         attach("old_xdp")
 
         ended = machine("status", uid=65534)
         detached = machine("detach", "--iface", "right", "--mode", "native", uid=65534)
+        sampled = machine("shadow", path, "--iface", "right", "--program", "new_xdp", uid=65534)
         machine("detach", "--iface", "right")
 
-    assert (ended.code, detached.code) == (2, 2)
+    assert (ended.code, detached.code, sampled.code) == (2, 2, 2)
+    assert "journal.json: not permitted; run it as root" in sampled.err
     assert "run it as root" in ended.err
     assert "run it as root" in detached.err

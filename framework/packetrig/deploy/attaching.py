@@ -86,6 +86,7 @@ def attach(request: Request) -> Generator[Event, None, None]:
         Error: It cannot be attached, or not be watched; what was there before is there.
     """
     spot = places.here(request.interface, places.hook_of(request.mode))
+    request = dataclasses.replace(request, interface=spot.interface)
     if not journals.is_known(spot):
         hooks.interface(request.interface)  # no lock, and no folder for it, where none is
     with stopping.noted() as stop, journals.locked(spot) as lock:

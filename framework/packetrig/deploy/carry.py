@@ -177,6 +177,8 @@ def standing(journal: Journal, *, whatever_its_name: bool = False) -> int:
             f"{journal.interface}: its network namespace is gone, this one only has its number"
         )
     now = _renamed(journal)
+    if now and journal.carrier["by"] == LINK and not _of_link(journal):
+        raise hooks.Gone(f"{journal.interface}: is gone, and {now} has its index by now")
     if now and not whatever_its_name:
         raise _other_name(journal, now)
     try:

@@ -173,6 +173,8 @@ def read_file(path: Path) -> Journal | None:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
+    except PermissionError as e:
+        raise PermissionDenied(f"{path}: not permitted; run it as root") from e
     except (OSError, UnicodeDecodeError) as e:
         raise Error(f"{path}: cannot be read: {e}") from e
     try:

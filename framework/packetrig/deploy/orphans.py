@@ -79,10 +79,12 @@ def orphans() -> list[Orphan]:
 
 
 def _orphan(pins: Path) -> Orphan | None:
-    netns, _, rest = pins.name.partition("-")
+    mark = places.mark()
+    netns, _, rest = pins.name.removesuffix(mark).partition("-")
     index, _, hook = rest.partition("-")
-    if not (netns.isdigit() and index.isdigit() and hook in places.HOOKS):
-        return None
+    is_ours = netns.isdigit() and index.isdigit() and hook in places.HOOKS
+    if not (is_ours and pins.name.endswith(mark)):
+        return None  # of another state folder, or nobody knows whose
     name = f"index {index}"
     if int(netns) == places.netns():
         with contextlib.suppress(OSError):

@@ -2,11 +2,13 @@
 
 A spot is one hook of one interface of one network namespace. Its journal lies in
 $PACKETRIG_STATE (default /var/lib/packetrig), what the kernel keeps for it is pinned below
-/sys/fs/bpf/packetrig; there names have no dots, because bpffs refuses them.
+/sys/fs/bpf/packetrig; there names have no dots, because bpffs refuses them. Whoever uses another
+folder knows nothing of the journals here: he has pins of his own, and leaves these alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import sys
@@ -16,6 +18,7 @@ from pathlib import Path
 from ..errors import Error
 
 BPFFS = Path("/sys/fs/bpf")
+_STATE = Path("/var/lib/packetrig")
 _SO_NETNS_COOKIE = 71
 # By hook, the modes in which a program is put there.
 HOOKS: dict[str, tuple[str, ...]] = {
@@ -65,12 +68,28 @@ class Spot:
 
     def pins(self, index: int) -> Path:
         """Return where what the kernel keeps for it is pinned."""
-        return BPFFS / "packetrig" / f"{self.netns}-{index}-{self.hook}"
+        return BPFFS / "packetrig" / f"{self.netns}-{index}-{self.hook}{mark()}"
 
 
 def here(interface: str, hook: str) -> Spot:
     """Name a hook of an interface of this very network namespace."""
-    return Spot(interface, hook, netns())
+    return Spot(own_name(interface), hook, netns())
+
+
+def own_name(interface: str) -> str:
+    """Return the name by which the kernel lists an interface; it may be called by others."""
+    try:
+        return socket.if_indextoname(socket.if_nametoindex(interface))
+    except (OSError, ValueError):
+        return interface  # there is none: whoever asks for it says so
+
+
+def mark() -> str:
+    """Tell the pins of this state folder from those of others; "" for the usual one."""
+    folder = state_folder()
+    if folder == _STATE:
+        return ""
+    return f"-{hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:8]}"
 
 
 def netns() -> int:
@@ -98,7 +117,7 @@ def boot() -> str:
 
 def state_folder() -> Path:
     """Return the folder of all journals."""
-    return Path(os.environ.get("PACKETRIG_STATE") or "/var/lib/packetrig")
+    return Path(os.environ.get("PACKETRIG_STATE") or _STATE)
 
 
 def kept_object(sha256: str) -> Path:

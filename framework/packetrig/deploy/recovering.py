@@ -8,7 +8,6 @@ from ..errors import Error
 from ..live import hooks
 from . import carry, places, recovery
 from . import journal as journals
-from .journal import Busy
 from .orphans import orphans, sweep_folders
 from .places import Spot
 
@@ -31,6 +30,7 @@ def recover_all(interface: str | None = None) -> list[Recovered]:
         Gone: There is no such interface, and nothing is known of one.
     """
     found = []
+    interface = None if interface is None else places.own_name(interface)
     for path in journals.all_files():
         try:
             journal = journals.read_file(path)
@@ -59,10 +59,8 @@ def _one(spot: Spot) -> Recovered:
     try:
         with journals.locked(spot):
             return Recovered(spot, recovery.recover(spot, "whoever watched it is gone"), True)
-    except Busy as e:
-        return Recovered(spot, str(e).removeprefix(f"{spot.name}: "), False)
     except Error as e:
-        return Recovered(spot, str(e), False)
+        return Recovered(spot, str(e).removeprefix(f"{spot.name}: "), False)
 
 
 def forget(interface: str, hook: str) -> str:

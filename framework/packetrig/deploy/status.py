@@ -66,6 +66,7 @@ def status(interface: str | None = None) -> list[Status]:
             break
     if interface is None:
         return found
+    interface = places.own_name(interface)
     wanted = [each for each in found if each.interface == interface]
     if not wanted:
         hooks.interface(interface)
