@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from packetrig.fuzz import crashfile
+from packetrig.fuzz.again import make_room
 from packetrig.fuzz.corpus import Corpus
 from packetrig.fuzz.finding import Finding, Made, Place
 from packetrig.packets import pcap
 
-from .given import ABORTED, BLOCKED, GOOD, ILLEGAL, Ended, shown
+from .given import ABORTED, BLOCKED, GOOD, ILLEGAL, SHORT, Ended, shown
 
 Command = Callable[..., Ended]
 Capture = Callable[..., str]
@@ -99,6 +100,39 @@ def test_of_several_one_that_cannot_be_read_stops_none(packetrig: Command, found
     assert ended.err.startswith("packetrig: fixtures/crashes/xdp_mix/0000.toml: of format 2, ")
     assert ended.out.startswith(f"FAILS  {ID}  ")
     assert ended.code == 1
+
+
+def test_one_that_cannot_be_read_leaves_it_undecided_where_the_others_are_fixed(
+    packetrig: Command, place: Path
+) -> None:
+    crashfile.write(FIXED)
+    Path("fixtures/crashes/xdp_warned/0000.toml").write_text("format = 2\n")
+
+    ended = packetrig("replay", "--all")
+
+    assert ended.out.startswith(f"FIXED  {FIXED.id}  ")
+    assert ended.code == 2
+
+
+def test_a_frame_that_is_not_given_to_the_program_any_more_is_no_proof(
+    packetrig: Command, place: Path
+) -> None:
+    crashfile.write(replace(FIXED, frames=(FRAME, SHORT)))
+
+    ended = packetrig("replay", FIXED.id)
+
+    assert ended.out.startswith(f"ERROR  {FIXED.id}  ")
+    assert "13 bytes" in ended.err
+    assert ended.code == 2
+
+
+def test_a_finding_that_still_fails_stays_as_it_was_found(found: Path) -> None:
+    text = found.read_text()
+
+    make_room(replace(FOUND, frames=(FRAME + b"more",)), "fixtures/crashes")
+
+    assert found.read_text() == text
+    assert [path.name for path in found.parent.glob("*.toml")] == [found.name]
 
 
 def test_keep_makes_it_a_test(packetrig: Command, found: Path) -> None:
