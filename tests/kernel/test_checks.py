@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,48 @@ def test_what_was_inside_all_along_is_not_laid_to_the_program(judged: Judged) ->
     checks.right_checksums_stay_right(asked, run._replace(data=inside))
 
 
+V4, V6 = ETHER / IP(src="10.0.0.1", dst="10.0.0.2"), ETHER / IPv6()
+NO_V4, NO_V6 = bytes(V4 / b"data")[:23] + b"\xfd" + bytes(14), bytes(V6)[:20] + b"\xfd" + bytes(33)
+INSIDE = IP(src="10.8.0.1", dst="10.8.0.2", proto=253) / b"no transport"
+# Behind its IP header something begins that looks like another one.
+NAKED = bytes(V4 / UDP(sport=0x4500) / bytes(30))
+WRAPPED = bytes(V4 / UDP(dport=7) / b"a tunnel of their own" / INSIDE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "objects"),
+    [
+        (V4 / UDP(), NO_V4, True),
+        (V6 / UDP(), NO_V6, True),
+        (V4 / UDP(), ETHER / b"neither", True),
+        (V4 / UDP(), bytes(V4 / UDP())[:40], True),  # cut in its transport header
+        (V4 / UDP(), ETHER / Dot1Q(vlan=7) / IP() / ICMP(), False),  # tags come, answers differ
+        (bytes(V4 / UDP())[:40], NO_V4, False),  # it was cut before
+        (ETHER / IP(len=19) / UDP(), NO_V4, False),  # its length lies
+        (ETHER / IP(len=29) / UDP(), NO_V4, False),
+        (ETHER / IPv6(plen=0) / UDP(), NO_V6, False),
+        (ETHER / IPv6(plen=9) / UDP(), NO_V6, False),
+        (ETHER / IPv6(plen=8) / UDP(), NO_V6, True),
+        (V4 / UDP(), ETHER, True),
+        (V4 / UDP(), bytes(12) + b"\x00\x30" + bytes(48), False),  # an 802.3 frame
+        (NAKED, NAKED[:14] + NAKED[34:], True),  # its IP header alone was taken off
+        (WRAPPED, ETHER / INSIDE, False),  # taken out of a tunnel that nobody knows
+        (WRAPPED, bytes(ETHER / INSIDE)[:-1], True),  # and cut
+        (WRAPPED, ETHER / IP(src="10.8.0.9", dst="10.8.0.2", proto=253) / b"no transport", True),
+    ],
+)
+def test_headers_that_were_there_are_there_afterwards(
+    judged: Judged, before: Any, after: Any, objects: bool
+) -> None:
+    run = judged("bridges").run(bytes(before))._replace(data=bytes(after))
+
+    with pytest.raises(Failure, match="and reaches") if objects else nullcontext():
+        checks.the_output_parses_as_far_as_the_input(bytes(before), run)
+    # What ended here is not looked at.
+    dropped = run._replace(verdict=XDP.DROP)
+    checks.the_output_parses_as_far_as_the_input(bytes(before), dropped)
+
+
 def test_a_packet_at_its_end_is_not_forwarded(judged: Judged) -> None:
     frame = bytes(ETHER / IP(ttl=0) / UDP())
     moved = frame[:5] + b"\x07" + frame[6:22] + b"\xff" + frame[23:]
@@ -290,9 +333,11 @@ def test_running_again_tells_what_it_left_otherwise(judged: Judged) -> None:
         again(PACKET[:29] + b"\x07" + PACKET[30:])  # from 10.0.0.7
         told.append(again.differs)
 
-    judged("collects").judge(PACKET, it_collects, builtin=checks.cheap)
+    program = judged("collects")
+    program.judge(PACKET, it_collects, builtin=checks.cheap)
 
     assert told == [(), ("sources",)]
+    assert program.maps.sources == {"10.0.0.1": 1}
 
 
 def test_what_is_run_again_with_values_of_each_processor_stays_on_one(judged: Judged) -> None:
