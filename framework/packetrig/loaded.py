@@ -71,6 +71,8 @@ def choose(spec: Spec, program: str | None, kind: str | None) -> dict[str, Progr
         is_known = found.kind in PROGRAM_KINDS
         if program is None and (found.kind in _ON_REQUEST or (kind is None and not is_known)):
             continue
+        if program is None and not is_known and is_of_no_packet(found.section):
+            continue
         if program is None and found.is_optional and len(wanted) > 1:
             continue
         if kind is None and not is_known:
@@ -89,7 +91,7 @@ def choose(spec: Spec, program: str | None, kind: str | None) -> dict[str, Progr
             f"{spec.name}: its programs trace the kernel and cannot be test-run: {told}; "
             f"to load one all the same, name it: program='{wanted[0]}'"
         )
-    if kind is None and all(is_of_no_packet(spec.programs[n].section) for n in wanted):
+    if all(is_of_no_packet(spec.programs[n].section) for n in wanted):
         raise LoadError(
             f"{spec.name}: its programs are of kinds that no packet can be given to: {told}; "
             "packetrig runs XDP, TC and others that are given packets"

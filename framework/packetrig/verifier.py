@@ -152,7 +152,10 @@ def _lacks(found: MapSpec) -> str:
             f"max_entries={{'{found.name}': 1024}}, or [max_entries] in a --setup file"
         )
     if kind in _FOURS and (found.key_size, found.value_size) != (4, 4):
-        return f"its keys and values have 4 bytes each, not {found.key_size} and {found.value_size}"
+        return (
+            f"its keys and values have 4 bytes each, not {found.key_size} and {found.value_size}: "
+            "__uint(key_size, 4); __uint(value_size, 4);"
+        )
     if kind in ARRAYS and found.key_size != 4:
         return f"an array's keys have 4 bytes, not {found.key_size}: __type(key, __u32);"
     if not found.key_size and kind not in _NO_KEYS:

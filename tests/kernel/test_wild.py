@@ -324,3 +324,46 @@ def test_a_missing_vmlinux_h_is_said_to_be_made(source: Callable[..., Path]) -> 
 
     with pytest.raises(CompileError, match=r"'vmlinux.h' file not found; bpftool btf dump file"):
         packetrig.build(path)
+
+
+STRUCT_OPS = """
+struct tcp_congestion_ops { char name[16]; void (*init)(void *); };
+SEC("struct_ops/begin") void begin(void *ctx) {}
+SEC(".struct_ops") struct tcp_congestion_ops ops = { .init = (void *)begin, .name = "wild" };
+SEC("xdp") int entry(struct xdp_md *ctx) { return XDP_DROP; }
+"""
+
+
+@pytest.mark.parametrize("kind", [None, "xdp"])
+def test_a_table_of_functions_beside_the_program_is_left_out(load: Load, kind: str | None) -> None:
+    rig = load(STRUCT_OPS, kind=kind)
+
+    assert list(rig.programs) == ["entry"]
+    assert list(rig.maps) == []
+    assert rig.run(FRAME).verdict is XDP.DROP
+    rig.renew()
+    assert rig.program.statistics.instructions == 2
+
+
+FAR = """
+__attribute__((noinline, section("apart"))) int far(int x) { volatile int y = x; return y; }
+SEC("xdp") int entry(struct xdp_md *ctx) { return far(2); }
+"""
+UNLIKE = """
+extern long bpf_xdp_metadata_rx_hash(long) __ksym;
+SEC("xdp") int entry(void *ctx) { return bpf_xdp_metadata_rx_hash(1); }
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ('SEC("xdp") static int entry(void *ctx) { return 2; } void *kept = entry;', "static$"),
+        ('extern int other(void); SEC("xdp") int entry(void *c) { return other(); }', "gen object"),
+        (FAR, "own section"),
+        (UNLIKE, "vmlinux.h does"),
+    ],
+)
+def test_what_libbpf_refuses_says_what_to_try(load: Load, code: str, reason: str) -> None:
+    with pytest.raises(LoadError, match=f"; .*{reason}"):
+        load(code)

@@ -101,6 +101,7 @@ uint32_t bpf_map__btf_value_type_id(const struct bpf_map *);
 bool bpf_map__is_internal(const struct bpf_map *);
 int bpf_map__set_pin_path(struct bpf_map *, const char *path);
 int bpf_map__set_autocreate(struct bpf_map *, bool autocreate);
+int bpf_map__set_type(struct bpf_map *, int type);
 int bpf_map__set_initial_value(struct bpf_map *, const void *data, size_t size);
 const void *bpf_map__initial_value(struct bpf_map *, size_t *size);
 struct bpf_map *bpf_map__inner_map(struct bpf_map *);

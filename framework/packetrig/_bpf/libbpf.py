@@ -10,14 +10,23 @@ from typing import Any
 
 from ..errors import LoadError
 from . import denied, ffi, lib, messages, strerror
+from .kinds import MapKind
 
 _HINTS = (
     ("legacy map definitions", 'write the map with __uint()/__type() in SEC(".maps")'),
     ("failed to find valid kernel BTF", "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"),
     ("BTF is required", "compile with -g"),
     ("missing BPF prog type", "say what the section holds: kind='xdp' or kind='tc'"),
+    ("is static and not supported", "libbpf loads global functions only: leave out static"),
+    (
+        "failed to find BTF for extern",
+        "nothing defines it: link the object with the one that does (bpftool gen object)",
+    ),
+    ("bad call relo against", "leave that function's own section out: libbpf looks in .text"),
+    ("incompatible with kernel", "declare it as this kernel's vmlinux.h does"),
 )
-
+# A type that no map has, for maps that are not to be seen.
+_HIDDEN = 0
 
 _FAILED = re.compile(r"prog '([^']+)': BPF program load failed")
 _TAIL = 1 << 18
@@ -91,6 +100,11 @@ class Opened:
             raise LoadError(f"{name}: libbpf cannot open it: {_reason(log)}", log=log)
         for map_ in self.maps():
             lib.bpf_map__set_pin_path(map_.handle, ffi.NULL)
+            if map_.type == MapKind.STRUCT_OPS:
+                # A table of functions, which no packet meets. libbpf before 1.4 crashes on one when
+                # nothing else in the object asks for the kernel's types.
+                lib.bpf_map__set_autocreate(map_.handle, False)
+                lib.bpf_map__set_type(map_.handle, _HIDDEN)
 
     def programs(self) -> Iterator[OpenProgram]:
         """List the programs in the order of the object."""
@@ -108,10 +122,11 @@ class Opened:
             handle = lib.bpf_object__next_program(self.handle, handle)
 
     def maps(self) -> Iterator[OpenMap]:
-        """List the maps, the ones that hold .data, .bss and .rodata among them."""
+        """List the maps, those that hold .data, .bss and .rodata among them, but no struct_ops."""
         handle = lib.bpf_object__next_map(self.handle, ffi.NULL)
         while handle:
-            yield open_map(handle)
+            if (found := open_map(handle)).type != _HIDDEN:
+                yield found
             handle = lib.bpf_object__next_map(self.handle, handle)
 
     def load(self) -> None:
