@@ -119,6 +119,10 @@ def test_expected_verdicts_are_those_beside_the_capture(
     ended = packetrig(*words)
     assert "some-in.pcap, packet 2: DROP, expected PASS (Ether / IP 10.0.0.66" in ended.out
     assert ended.code == 1
+    command = re.search(r"repeat: packetrig (run .*)", ended.out)
+    assert command
+    again = packetrig(*command[1].split())  # in the state that the gate gave it
+    assert again.out.endswith("\n2 packets: 1 PASS, 1 DROP\n")
 
 
 @pytest.mark.parametrize(

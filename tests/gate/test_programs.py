@@ -98,6 +98,20 @@ char LICENSE[] SEC("license") = "GPL";
 
 
 @pytest.mark.slow
+def test_a_wire_over_which_nothing_went_decides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [PROJECT / "progs" / "xdp_mac_filter.bpf.c"]
+    rule = '[live]\nmodes = ["native"]\ntraffic = false\n'
+
+    found = judged(given, rule, tmp_path, monkeypatch)["xdp_mac_filter"]
+
+    assert found.decision is gate.Decision.UNDECIDED
+    assert found.outcome("live").shown == "0 frames"
+    assert "nothing was tested" in found.outcome("live").reasons[0].text
+
+
+@pytest.mark.slow
 def test_packets_that_the_snap_length_cut_decide_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
