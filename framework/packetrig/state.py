@@ -180,6 +180,26 @@ class Changes(Mapping[str, Entries]):
         return repr(self._all())
 
 
+class Added(dict[str, list[Any]]):
+    """Hold the entries that came between two moments: {map: [key]}; of any other map, none."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(
+        self, owner: Object, before: Mapping[str, set[bytes]], now: Mapping[str, set[bytes]]
+    ) -> None:
+        super().__init__()
+        self._owner = owner
+        for name, keys in now.items():
+            if new := keys - before[name]:
+                decode = owner.maps[name]._codec.decode_key
+                self[name] = [decode(key) for key in sorted(new)]
+
+    def __missing__(self, name: str) -> list[Any]:
+        _ = self._owner.maps[name]  # a name that there is not is told
+        return []
+
+
 class Grown(Mapping[str, list[Any]]):
     """Hold the entries that one run added: {map: [key]}; worked out when it is first looked at."""
 
@@ -187,19 +207,22 @@ class Grown(Mapping[str, list[Any]]):
 
     def __init__(self, owner: Object, before: dict[str, set[bytes]]) -> None:
         self._owner, self._before = owner, before
-        self._found: dict[str, list[Any]] | None = None
+        self._found: Added | None = None
 
-    def _all(self) -> dict[str, list[Any]]:
+    def _all(self) -> Added:
         if self._found is None:
-            self._found = {}
-            for name, keys in self._owner.state.keys().items():
-                if new := keys - self._before[name]:
-                    decode = self._owner.maps[name]._codec.decode_key
-                    self._found[name] = [decode(key) for key in sorted(new)]
+            self._found = Added(self._owner, self._before, self._owner.state.keys())
         return self._found
 
     def __getitem__(self, name: str) -> list[Any]:
         return self._all()[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._all()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Give the keys that a map got, or `default` where it got none."""
+        return self._all().get(name, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())

@@ -311,6 +311,16 @@ def test_closing_a_campaign_leaves_nothing() -> None:
     assert os.sched_getaffinity(0) == affinity
 
 
+def test_a_check_that_wants_an_entry_fails_where_none_came() -> None:
+    @check
+    def every_packet_is_seen(before: bytes, run: packetrig.Run, grown: Any) -> bool:
+        return grown["seen"] != []
+
+    events = told(HERE / "xdp_grows.bpf.c", checks=[every_packet_is_seen], runs=50)
+
+    assert found(events)[0].finding.check == "every_packet_is_seen"
+
+
 def test_a_check_that_breaks_ends_the_campaign_as_an_error() -> None:
     @check
     def it_is_broken(before: bytes, run: packetrig.Run) -> bool:

@@ -298,6 +298,17 @@ def test_a_change_that_did_not_happen_is_what_was_held_twice(judged: Judged) -> 
         judged("passes").judge(PACKET, it_counts)
 
 
+def test_a_map_that_got_no_entry_has_grown_by_none(judged: Judged) -> None:
+    @packetrig.check
+    def it_remembers(before: bytes, run: Run, grown: Mapping[str, Any]) -> bool:
+        assert "sources" not in grown
+        assert grown.get("sources") is None
+        return grown["sources"] != []
+
+    with pytest.raises(Failure, match="it remembers does not hold"):
+        judged("passes").judge(PACKET, it_remembers)
+
+
 def test_a_map_that_there_is_not_is_an_error_of_the_check(judged: Judged) -> None:
     @packetrig.check
     def it_counts(before: bytes, run: Run, maps: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from ..checks import Check
 from ..checks.judging import selected
 from ..errors import Failure
 from ..refusals import SKB_KINDS, sum_reason
-from ..state import Moment
+from ..state import Added, Moment
 from .loop import CHECKSUM_COMPLETE, Loop, Runner, Story
 from .target import Target
 
@@ -207,9 +207,10 @@ class Judge:
             for value in story.marks
         ]
         if not has_grown or not any(wanted):
+            none = Added(self.target.object, now, now)
             for number in range(story.count if of_all else 0):
                 if wanted[number]:
-                    yield from self._ask_grown(of_all, story, number, {})
+                    yield from self._ask_grown(of_all, story, number, none)
             return
         self._back()
         keys, first = self._keys, 0
@@ -221,20 +222,10 @@ class Judge:
             self._tell_again(story, last, first=first)
             now = self.target.object.state.keys()
             if wanted[first]:
-                grown = self._decoded(keys, now)
+                grown = Added(self.target.object, keys, now)
                 if grown or of_all:
                     yield from self._ask_grown(self._grown, story, first, grown)
             keys, first = now, last
-
-    def _decoded(
-        self, before: Mapping[str, set[bytes]], now: Mapping[str, set[bytes]]
-    ) -> dict[str, list[Any]]:
-        grown = {}
-        for name, keys in now.items():
-            if new := keys - before[name]:
-                decode = self.target.object.maps[name]._codec.decode_key
-                grown[name] = [decode(key) for key in sorted(new)]
-        return grown
 
     def _ask_grown(
         self, rules: Any, story: Story, number: int, grown: Mapping[str, list[Any]]

@@ -98,7 +98,7 @@ class Target:
             if recipe.against is not None:
                 self.other = self._load_other(stack, recipe.against)
             self._stack = stack.pop_all()
-        self.rules = selected(builtin, recipe.checks, recipe.without)
+        self.rules = selected(builtin, tuple(recipe.checks), tuple(recipe.without))
 
     @classmethod
     def open(cls, source: str | Path | Spec, **options: Any) -> Self:
