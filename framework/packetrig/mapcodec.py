@@ -13,7 +13,7 @@ from ._bpf import lib
 from ._bpf.btf import Btf, Kind
 from ._bpf.codec import codec
 from ._bpf.kinds import PER_CPU, MapKind
-from ._bpf.values import Octets
+from ._bpf.values import Octets, Untyped
 from .errors import CodecError, LoadError, NoSuchName
 from .spec import MapSpec
 
@@ -59,13 +59,13 @@ def record_codec(
     """Find the type of an event of `size` bytes: by name, else the only struct that fits.
 
     clang keeps a struct in BTF when a global points to it: `const struct event *unused_event;`.
-    Events whose type cannot be told are bytes. Those of a perf buffer are padded by the kernel,
+    Events whose type cannot be told are Untyped. Those of a perf buffer are padded by the kernel,
     to 4 more than a multiple of 8.
     """
     if btf is None:
         if name is not None:
             raise CodecError(f"no type '{name}': the object has no BTF; compile it with -g")
-        return Octets
+        return Untyped
     if name is not None:
         try:
             found = codec(btf, btf.find(name).id)
@@ -95,7 +95,7 @@ def record_codec(
             only = fitting.popitem()[1]
             decode = codec(btf, only.id).decode
             return lambda raw: decode(raw[: only.size])
-    return Octets
+    return Untyped
 
 
 # Structs of the kernel's headers that programs have in their BTF for other reasons.

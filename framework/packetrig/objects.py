@@ -96,9 +96,10 @@ class Object:
             LoadError: It has several: name one (`object.programs.ingress`).
         """
         if self._sole is None:
+            first = next(iter(self.programs))
             raise LoadError(
-                f"{self.spec.name} holds several programs: {', '.join(self.programs)}; "
-                f"say which: object.programs.{next(iter(self.programs))}.run(...)"
+                f"{self.spec.name} holds several programs: {', '.join(self.programs)}; say which: "
+                f"object.programs.{first}.run(...), or load one of them: program='{first}'"
             )
         return self._sole
 

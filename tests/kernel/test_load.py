@@ -36,7 +36,9 @@ def test_an_object_of_one_program_is_run_directly(load: Load) -> None:
 def test_an_object_of_two_programs_asks_which(load: Load) -> None:
     rig = load(TWO)
 
-    with pytest.raises(LoadError, match=r"several programs: drops, passes.*programs\.drops\.run"):
+    with pytest.raises(
+        LoadError, match=r"several programs: drops, passes.*programs\.drops\.run.*program='drops'"
+    ):
         rig.run(FRAME)
     assert rig.programs.passes.run(FRAME).verdict is XDP.PASS
     with pytest.raises(NoSuchName, match="did you mean 'drops'"):
@@ -420,3 +422,27 @@ def test_a_closed_object_can_be_loaded_again(load: Load) -> None:
 
     assert not rig.is_closed
     assert int(rig.run(FRAME).verdict) == 0
+
+
+UNTYPED = """
+struct sample { __u64 when; __u32 length; };
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096);
+} samples SEC(".maps");
+SEC("xdp") int entry(struct xdp_md *ctx) {
+    struct sample *s = bpf_ringbuf_reserve(&samples, sizeof(*s), 0);
+    if (s) { s->when = 1; s->length = 2; bpf_ringbuf_submit(s, 0); }
+    return XDP_PASS;
+}
+"""
+
+
+def test_an_event_without_a_type_says_what_would_tell_it(load: Load) -> None:
+    rig = load(UNTYPED)
+    rig.run(FRAME)
+
+    (event,) = rig.maps.samples.read()
+    assert len(event) == 16
+    with pytest.raises(AttributeError, match=r"no field 'length'.* 16 bytes.*\*unused_event;"):
+        _ = event.length
+    assert not hasattr(event, "__wrapped__")

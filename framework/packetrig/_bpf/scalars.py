@@ -11,7 +11,7 @@ from typing import Any, cast
 from ..errors import CodecError, no_such
 from .btf import Type
 from .layout import LETTERS, Codec, Misfit, shown
-from .values import Be, Be16, Be32, Be64, Named, Octets, Text, octets_of
+from .values import Be, Be16, Be32, Be64, In6, Named, Octets, Text, octets_of
 
 FLOATS = {2: "e", 4: "f", 8: "d"}
 _BE: dict[int, type[Be]] = {2: Be16, 4: Be32, 8: Be64}
@@ -157,8 +157,8 @@ def lower_in6(value: Any) -> bytes:
     return octets
 
 
-def lift_in6(raw: bytes) -> str:
-    return socket.inet_ntop(socket.AF_INET6, raw)
+def lift_in6(raw: bytes) -> In6:
+    return In6(socket.inet_ntop(socket.AF_INET6, raw))
 
 
 _SPELLED = {4: "an IPv4 address, ", 6: "a MAC address, ", 16: "an IPv6 address, "}

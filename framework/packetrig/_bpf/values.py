@@ -1,8 +1,8 @@
 """What values of a program look like in Python: numbers, addresses, records.
 
-All of them are ordinary values with better manners: a Be is an int, an Octets is bytes, a Record
-is a mapping. Each hashes as what it is, so it is found in a dict by its number or its bytes, while
-`==` also knows the text that people write.
+All of them are ordinary values with better manners: a Be is an int, an Octets is bytes, an In6 is
+text, a Record is a mapping. Each hashes as what it is, so it is found in a dict by that, while
+`==` also knows what else people write.
 """
 
 from __future__ import annotations
@@ -132,6 +132,48 @@ class Octets(bytes):
         return repr(self.text) if len(self) in (6, 16) else bytes.__repr__(self)
 
     __str__ = __repr__
+
+
+class In6(str):
+    """Hold a struct in6_addr: the text of an IPv6 address; it also equals its 16 bytes.
+
+    `bytes(value)` gives those.
+    """
+
+    __slots__ = ()
+
+    def __bytes__(self) -> bytes:
+        return socket.inet_pton(socket.AF_INET6, self)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, bytes):
+            return bytes(self) == other
+        if isinstance(other, IPv6Address):
+            return bytes(self) == other.packed
+        if isinstance(other, str):
+            return str.__eq__(self, other) or octets_of(other, 16) == bytes(self)
+        return NotImplemented
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
+class Untyped(Octets):
+    """Hold an event whose type nobody tells; asked for a field, it says what would tell."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        # Only asked for what bytes do not have. Python itself looks for names with underscores.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"no field '{name}' in an event of {len(self)} bytes of unknown type: no struct of the "
+            "object, or more than one, has this size; keep it there with a global, "
+            "const struct event *unused_event; or name it, read('event')"
+        )
 
 
 class Text(Octets):

@@ -180,6 +180,18 @@ def test_addresses_of_ipv6_are_text(of, flow):
     assert made.encode(ipaddress.ip_address("2001:db8::1")) == made.encode("2001:DB8:0::1")
 
 
+def test_an_address_of_ipv6_equals_its_bytes_and_every_spelling(of):
+    made = of("struct in6_addr")
+    packed = ipaddress.ip_address("2001:db8::1").packed
+    address = made.decode(packed)
+
+    assert (bytes(address), hash(address)) == (packed, hash("2001:db8::1"))
+    for same in (packed, "2001:DB8:0::1", ipaddress.ip_address(packed)):
+        assert address == same and same == address
+    for other in (packed[:-1], bytes(16), "2001:db8::2", "no address", 1):
+        assert address != other
+
+
 def test_numbers_may_be_of_any_whole_kind(of):
     class Port(IntEnum):
         HTTP = 80
