@@ -23,7 +23,7 @@ max-instructions = 1
 pcap = ["*-in.pcap"]
 [[waiver]]
 rule = "verifier"
-reason = "a 100% loop"
+reason = "a 100%\\n loop"
 expires = 2999-12-31
 """
 
@@ -47,6 +47,22 @@ def test_a_page_is_written_for_a_browser(
     assert "<title>REFUSED: packetrig gate</title>" in page
     assert "Waived until 2999-12-31: a 100% loop" in page
     assert "ABORTED, which no packet may lead to" in page
+
+
+def test_a_file_with_a_space_in_its_name_is_still_named_whole(
+    packetrig: Command, place: Path
+) -> None:
+    (place / "my progs").mkdir()
+    source = place / "my progs" / "xdp_wrong.bpf.c"
+    source.write_text("int x = y;\n")
+    (place / "gate.toml").write_text("version = 1\n[build]\n")
+
+    packetrig("gate", "my progs/xdp_wrong.bpf.c", "--policy", "gate.toml", "--sarif", "r.sarif")
+
+    (run,) = json.loads((place / "r.sarif").read_text())["runs"]
+    found = run["results"][0]["locations"][0]["physicalLocation"]
+    assert found["artifactLocation"]["uri"] == "my%20progs/xdp_wrong.bpf.c"
+    assert found["region"]["startLine"] == 1
 
 
 def test_sarif_has_a_result_a_reason_and_a_doubt_is_no_success(

@@ -38,6 +38,11 @@ def _of_a_file(path: str) -> str:
     return path
 
 
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())  # as reports show it: TOML's texts may have several
+
+
+_OneLine = Annotated[_Text, AfterValidator(_on_one_line)]
 _File = Annotated[_Text, AfterValidator(_of_a_file)]
 _Path = Annotated[_File, AfterValidator(_filled_in)]
 _Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -158,7 +163,7 @@ class Waiver(_Section):
     """Let a refusal of one rule through, for a reason, until a day: [[waiver]]."""
 
     rule: _Text = Field(description="the name of a rule that is on")
-    reason: _Text = Field(description="a text")
+    reason: _OneLine = Field(description="a text")
     expires: datetime.date = Field(description="a day, as 2027-01-31: no waiver without an end")
 
 

@@ -11,7 +11,8 @@ from ..sarif import Level, Result
 from .outcome import Answer, Judged, Outcome, Reason
 from .report import columns, decision_of_all, reasons, rows
 
-_PLACE = re.compile(r"(?P<path>[^\s():]+\.[ch]):(?P<line>\d+)(?::(?P<column>\d+))?")
+_LINE = r":(?P<line>\d+)(?::(?P<column>\d+))?"
+_PLACE = re.compile(rf"(?P<path>[^\s():]+\.[ch]){_LINE}")
 _LEVELS = {Answer.REFUSED: Level.ERROR, Answer.WAIVED: Level.NOTE}
 
 # What each rule says, for who reads a result without the policy.
@@ -50,7 +51,9 @@ def undecided(judged: Sequence[Judged]) -> list[str]:
 def _result(judged: Judged, outcome: Outcome, reason: Reason) -> Result:
     candidate = judged.candidate
     path, line, column = str(candidate.source or candidate.given), 0, 0
-    if found := _PLACE.search(reason.text):
+    # The source by its own name, which may have spaces; else whichever file is named.
+    own = re.search(rf"(?P<path>{re.escape(path)}){_LINE}", reason.text)
+    if found := own or _PLACE.search(reason.text):
         path, line, column = found["path"], int(found["line"]), int(found["column"] or 0)
     text = f"{candidate.name}: {reason.text.removeprefix(f'{candidate.name}: ')}"
     if outcome.waiver:
