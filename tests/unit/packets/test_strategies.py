@@ -9,6 +9,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
+from packetrig.errors import NotFound
 from packetrig.packets import explain, frames, pcap
 from packetrig.packets import strategies as net
 from packetrig.packets.told import Mangled
@@ -397,6 +398,14 @@ def test_the_frames_of_a_capture_are_sampled_the_shortest_first(tmp_path):
 
     assert plainest(net.from_pcap(path)) == b"\x01" * 20
     assert plainest(net.from_pcap(path), lambda frame: len(frame) > 20) == bytes(60)
+
+
+def test_a_capture_is_found_from_every_folder_of_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # not even one of them
+
+    assert plainest(net.from_pcap("fixtures/pcap/dns.pcap"))
+    with pytest.raises(NotFound, match="fixtures/pcap/dsn.pcap: there is no such capture"):
+        draw(net.from_pcap("fixtures/pcap/dsn.pcap"))
 
 
 def test_mutations_near_the_frames_of_a_capture_say_what_is_wrong(tmp_path):

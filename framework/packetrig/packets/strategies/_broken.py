@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import Unpack
 
 from hypothesis import strategies as st
@@ -50,19 +52,22 @@ def from_pcap(path: str | os.PathLike[str], *, mangle: Arg[bool] = False) -> Sea
 
     With `mangle` there are mutations near them instead: one thing is wrong with each, as `mangled`
     has it; `mangle=st.booleans()` mixes both. Packets that the capture tool cut short are left out:
-    half a packet is no real traffic. The file is read when the first example is drawn.
+    half a packet is no real traffic. The file is read when the first example is drawn. It is looked
+    for from the current folder, then beside the file that calls, and in the folders above that.
 
     Raises:
         CaptureError, NotFound: when drawn: the file is not a capture of Ethernet.
         InvalidArgument: when drawn: it holds no whole packet.
     """
 
+    caller = Path(sys._getframe(1).f_code.co_filename)
+
     def strategy() -> SearchStrategy[bytes]:
         if not isinstance(path, (str, os.PathLike)):
             raise InvalidArgument(f"path={path!r}: it takes the path of a capture")
         whole = {
             record.data
-            for record in pcap.read(path)
+            for record in pcap.read(_found(Path(path), caller))
             if not record.is_snapped and len(record.data) >= 14
         }
         if not whole:
@@ -73,6 +78,12 @@ def from_pcap(path: str | os.PathLike[str], *, mangle: Arg[bool] = False) -> Sea
         return drawn(_perhaps, {"packet": captured, "mangle": mangle}, picks=malformed.PICKS)
 
     return st.deferred(strategy)
+
+
+def _found(path: Path, caller: Path) -> Path:
+    # pytest is started in the project's root or below it; the path is the same in the test.
+    places = (path, *(folder / path for folder in caller.parents))
+    return next((place for place in places if place.is_file()), path)
 
 
 def _mangled(picks: bytes, values: Values) -> Mangled:
