@@ -62,6 +62,12 @@ def nobody_ends_it(before, run):
         os.kill(os.getpid(), signal.SIGTERM)
 
 @packetrig.check
+def it_is_not_the_fortieth(before, run):
+    global seen
+    seen += 1
+    return seen != 40
+
+@packetrig.check
 def it_breaks(before, run):
     return 1 // 0
 
@@ -117,6 +123,21 @@ def test_nothing_found_is_told_and_held(fuzz: Command, capture: Capture) -> None
     assert ended.code == 0
     assert ended.out.endswith("\nnothing found\n")
     assert not Path("fixtures").exists()
+
+
+def test_what_looked_wrong_and_did_not_repeat_is_undecided(fuzz: Command) -> None:
+    doubt = "xdp_warned: it is not the fortieth did not hold in the loop, and does on the object"
+    words = ("--check", "rules.py:it_is_not_the_fortieth", "--sarif", "out.sarif")
+
+    ended = fuzz(*words, source="progs/xdp_warned.bpf.c")
+    (run,) = json.loads(Path("out.sarif").read_text())["runs"]
+
+    assert ended.code == 2
+    assert f"\nnot repeated: {doubt}" in ended.out
+    assert ended.out.endswith("\nnothing found that repeats: undecided\n")
+    assert run["results"] == []
+    (told,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert told["message"]["text"].startswith(doubt)
 
 
 def test_the_same_seed_is_the_same_campaign(fuzz: Command) -> None:

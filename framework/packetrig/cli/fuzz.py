@@ -25,7 +25,7 @@ from ..fuzz import (
 from ..fuzz.again import make_room, recipe_of
 from ..fuzz.campaigns import campaign
 from ..fuzz.engine import default_seeds
-from ..fuzz.events import Ended, Event, Found, Progress, Started
+from ..fuzz.events import Ended, Event, Found, Progress, Started, Unrepeated
 from ..fuzz.finding import Finding, Made, rules
 from ..fuzz.target import Recipe
 from ..fuzz.words import Words
@@ -114,7 +114,7 @@ def command(**options: Any) -> int:
     made as small as it can be and written down; `packetrig replay ID` shows it again. Without
     --time, --runs or --until-covered it goes on until Ctrl-C.
 
-    Exit codes: 0 nothing found, 1 findings, 2 undecided.
+    Exit codes: 0 nothing found, 1 findings, 2 undecided: what looked wrong did not repeat.
     """
     try:
         return _fuzz(**options)
@@ -160,11 +160,13 @@ def _fuzz(
     with contextlib.ExitStack() as stack:
         if isinstance(events, Generator):
             stack.callback(events.close)
-        found = _told(events, show, crashes, github=github, is_blind=options["blind"])
+        found, doubts = _told(events, show, crashes, github=github, is_blind=options["blind"])
     if report:
         results = [each.result(repeat.replay(each, crashes)) for each in found]
-        sarif.write(report, results, rules=rules(found))
-    return Exit.REFUSED if found else Exit.HELD
+        sarif.write(report, results, rules=rules(found), undecided=doubts)
+    if found:
+        return Exit.REFUSED
+    return Exit.UNDECIDED if doubts else Exit.HELD
 
 
 def _workers(options: dict[str, Any]) -> dict[str, Any]:
@@ -216,9 +218,10 @@ def _seeds(recipe: Recipe, files: tuple[str, ...]) -> tuple[bytes, ...] | None:
 
 def _told(
     events: Iterator[Event], show: telling.Teller, crashes: str, *, github: bool, is_blind: bool
-) -> list[Finding]:
-    """Tell what happens, write what is found, and return it."""
+) -> tuple[list[Finding], list[str]]:
+    """Tell what happens, write what is found; return it, and what looked wrong and is not known."""
     found: list[Finding] = []
+    doubts: list[str] = []
     with console.ticker() as tick:
         for event in _until_interrupted(events):
             if isinstance(event, Progress):
@@ -237,11 +240,13 @@ def _told(
                 continue
             if isinstance(event, Started) and not is_blind:
                 _guided(event.program, event.why_plain)
+            if isinstance(event, Unrepeated):
+                doubts.append(event.told)
             show.hear(event)
             if isinstance(event, Ended) and not event.runs - event.refused:
                 why = "the kernel took none of the frames" if event.runs else "it ended too soon"
                 raise InputRefused(f"nothing was tested: {why}")
-    return found
+    return found, doubts
 
 
 def _guided(program: str, why_plain: str) -> None:

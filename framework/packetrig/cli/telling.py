@@ -149,7 +149,10 @@ class People:
         yield from self._coverage(ended)
         for each in self._unrepeated:
             yield f"not repeated: {each.told}"
-        yield _counted(len(self._found), "finding") if self._found else "nothing found"
+        if self._found:
+            yield _counted(len(self._found), "finding")
+        else:
+            yield f"nothing found{' that repeats: undecided' if self._unrepeated else ''}"
 
     def _coverage(self, ended: Ended) -> Iterator[str]:
         counting = self._recipe.counting
