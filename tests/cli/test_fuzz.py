@@ -134,7 +134,6 @@ def test_what_looked_wrong_and_did_not_repeat_is_undecided(fuzz: Command) -> Non
 
     assert ended.code == 2
     assert f"\nnot repeated: {doubt}" in ended.out
-    assert ended.out.endswith("\nnothing found that repeats: undecided\n")
     assert run["results"] == []
     (told,) = run["invocations"][0]["toolExecutionNotifications"]
     assert told["message"]["text"].startswith(doubt)
@@ -320,6 +319,19 @@ def test_a_source_that_is_not_there_or_is_refused_is_named(fuzz: Command) -> Non
     assert (ended.code, "xdp_rejected: rejected by the verifier" in ended.err) == (2, True)
     several = fuzz(source="progs/two.bpf.c")
     assert "holds several programs: way_in, way_out_egress; choose one with" in several.err
+
+
+def test_a_program_that_traces_the_kernel_is_no_choice(fuzz: Command) -> None:
+    Path("mixed.bpf.c").write_text(
+        "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n"
+        'SEC("fentry/tcp_v4_connect") int traced(void *ctx) { return 0; }\n'
+        'SEC("xdp") int entry(struct xdp_md *ctx) { return ctx->data_end - ctx->data > 50; }\n'
+        'char _license[] SEC("license") = "GPL";\n'
+    )
+    ended = fuzz("--runs", 200, source="mixed.bpf.c")
+
+    assert "  entry: it never aborts does not hold" in ended.out, ended.err
+    assert ended.code == 1
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from ..fuzz.events import Ended, Event, Found, Progress, Started, Unrepeated
 from ..fuzz.finding import Finding, Made, rules
 from ..fuzz.target import Recipe
 from ..fuzz.words import Words
+from ..loaded import choose
 from ..replay import Setup
 from . import console, inputs, telling
 from .main import Exit
@@ -202,10 +203,14 @@ def _recipe(source: str, options: dict[str, Any]) -> tuple[Recipe, Made]:
             f"{source}: holds no debug information, so no line of C is known for what would be "
             "found: compile it with -g, or name the C source"
         )
-    if not made.program and len(spec.programs) > 1:
-        names = ", ".join(spec.programs)
-        raise Error(f"{spec.name} holds several programs: {names}; choose one with --program")
-    return recipe, replace(made, program=made.program or next(iter(spec.programs), ""))
+    if made.program:
+        return recipe, made
+    # Those that would be loaded: one that traces the kernel beside it makes no choice.
+    names = list(choose(spec, None, made.kind))
+    if len(names) > 1:
+        told = ", ".join(names)
+        raise Error(f"{spec.name} holds several programs: {told}; choose one with --program")
+    return recipe, replace(made, program=names[0])
 
 
 def _seeds(recipe: Recipe, files: tuple[str, ...]) -> tuple[bytes, ...] | None:

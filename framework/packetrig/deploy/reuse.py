@@ -11,6 +11,7 @@ from .._bpf import lib, strerror
 from .._bpf.kinds import MapKind
 from .._bpf.libbpf import Opened
 from ..errors import Error, LoadError
+from ..loaded import choose
 from ..objects import Object
 from ..program import Program
 from ..replay import Setup
@@ -48,10 +49,9 @@ def loaded(
     Raises:
         Error: It has several programs, or a map of it is of another shape than the pinned one.
     """
-    if program is None and len(spec.programs) > 1:
+    if program is None and len(names := choose(spec, None, kind)) > 1:
         raise Error(
-            f"{spec.name} holds several programs: {', '.join(spec.programs)}; choose one with "
-            "--program"
+            f"{spec.name} holds several programs: {', '.join(names)}; choose one with --program"
         )
     if any(each.kind == MapKind.PROG_ARRAY for each in spec.maps.values()):
         program = None  # it may jump to any of the others

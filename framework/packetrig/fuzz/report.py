@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..checks import Check
 from ..errors import Error, Failure
+from ..loaded import choose
 from ..models import Model
 from . import finding as findings
 from . import place
@@ -93,10 +94,10 @@ def made_of(recipe: Recipe) -> Made:
     spec = recipe.plain
     source = _shown(spec.source or spec.path or Path(spec.name))
     against = recipe.against
-    programs = list(spec.programs)
+    programs = [recipe.program] if recipe.program else list(choose(spec, None, recipe.kind))
     return Made(
         source=source,
-        program=recipe.program or (programs[0] if len(programs) == 1 else ""),
+        program=programs[0] if len(programs) == 1 else "",
         kind=recipe.kind,
         define=dict(spec.define),
         include=tuple(_included(spec.command, Path(source))),
