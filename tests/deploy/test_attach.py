@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import packetrig
-from packetrig import Spec
+from packetrig import Spec, deploy
 from packetrig.deploy import kernel
 from packetrig.live import hooks
 from packetrig.live.rtnl import netlink
@@ -70,6 +71,10 @@ def test_status_tells_who_attached_what_for_which_reason(
     (spot,) = machine.status()
     assert spot["generations"][-1]["object"] == str(path)
     assert said.code == 0
+
+
+def test_a_reason_of_several_lines_stays_in_its_row() -> None:
+    assert deploy.force(" one\n two ").forced == "one two"
 
 
 def test_detach_all_goes_back_to_before_the_first(machine: Rig, attach: Attach) -> None:
@@ -190,6 +195,28 @@ def test_a_strangers_link_whose_owner_is_gone_still_gives_its_program_back(
         assert (back.code, back.err) == (0, "")
         assert standing() == [strange.program.id] == [spot["program_id"]]
         assert "rm /sys/fs/bpf/packetrig/" in spot["reason"]
+
+
+def test_a_pin_of_a_strangers_link_goes_when_the_stranger_holds_it(
+    machine: Rig, attach: Attach, filters: Spec, standing: Callable[[], list[int]]
+) -> None:
+    with filters.load(program="old_xdp") as strange:
+        index = machine.wire.right.index
+        with machine.wire.right.namespace.inside():
+            link = kernel.create_link(
+                strange.program.fd, index, "native", hook="xdp", doing="somebody else"
+            )
+        attach("new_xdp", "--replace-foreign", strange.program.id)
+        kernel.update_link(link, strange.program.fd, expected=-1, doing="as a recovery does")
+        shutil.rmtree(machine.state / "attached")  # and is killed then
+
+        (before,) = machine.status()
+        machine("attach", "--recover")
+
+        assert "`packetrig attach --recover` takes them away" in before["reason"]
+        assert standing() == [strange.program.id]
+        assert machine.pins() == []
+        os.close(link)
 
 
 def test_what_was_found_on_the_interface_is_told_with_its_reason(

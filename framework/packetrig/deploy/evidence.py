@@ -65,7 +65,8 @@ def _troubles(
     if found.kernel != running:
         yield f"is for the kernel {found.kernel}, this one is {running}; {_AGAIN}"
     if found.driver and found.driver != driver:
-        yield f"is for the driver {found.driver}, that of the interface is {driver}; {_AGAIN}"
+        here = driver or "unknown"
+        yield f"is for the driver {found.driver}, that of the interface is {here}; {_AGAIN}"
     if found.expired:
         yield f"rests on a waiver that has ended: {', '.join(found.expired)}; {_AGAIN}"
     if policy is not None and found.policy_sha256 != _sha256(Path(policy)):

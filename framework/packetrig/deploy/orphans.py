@@ -10,18 +10,22 @@ from pathlib import Path
 
 from ..errors import Error
 from . import journal as journals
-from . import kernel, places
+from . import kernel, owners, places
 from .places import Spot
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """Describe the pins of one spot; `program` is what a link among them holds, 0 for nothing."""
+    """Describe the pins of one spot; `program` is what a link among them holds, 0 for nothing.
+
+    `is_last` says that nobody else is seen to keep that link: the program would go with the pin.
+    """
 
     pins: Path
     spot: Spot
     program: int
     has_link: bool
+    is_last: bool
 
     @property
     def is_here(self) -> bool:
@@ -31,7 +35,7 @@ class Orphan:
     @property
     def way(self) -> str:
         """Say what takes it away."""
-        if self.program:
+        if self.is_last:
             # Whatever it holds, an interface may filter with it.
             return f"no journal speaks of it; rm {self.pins / 'link'} takes it off"
         if self.is_here or self.has_link:
@@ -47,13 +51,13 @@ class Orphan:
         A link that holds a program stays. Without a link nothing says that its namespace is gone:
         then it is for somebody there to do.
         """
-        if self.program or not (self.is_here or self.has_link):
+        if self.is_last or not (self.is_here or self.has_link):
             if self.is_here:
                 journals.unpin(self.pins)
             return False
         journals.unpin(self.pins)
         with contextlib.suppress(OSError):
-            (self.pins / "link").unlink(missing_ok=True)  # a dead one
+            (self.pins / "link").unlink(missing_ok=True)  # a dead one, or somebody else's
             self.pins.rmdir()
             self.pins.parent.rmdir()
         return not self.pins.exists()
@@ -95,7 +99,8 @@ def _orphan(pins: Path) -> Orphan | None:
         with contextlib.suppress(Error), kernel.pinned(link) as fd:
             number, alive = kernel.link_program(fd)
             program = number if alive else 0
-    return Orphan(pins, Spot(name, hook, int(netns)), program, has_link)
+    is_last = bool(program) and not owners.is_anybodys(link)
+    return Orphan(pins, Spot(name, hook, int(netns)), program, has_link, is_last)
 
 
 def _is_busy(spot: Spot) -> bool:

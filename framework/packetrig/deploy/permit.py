@@ -25,4 +25,4 @@ def force(reason: str) -> Permit:
     """
     if not reason.strip():
         raise Error("--force needs a reason: it is written into the journal")
-    return Permit(forced=reason.strip())
+    return Permit(forced=" ".join(reason.split()))
