@@ -10,7 +10,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Dot1Q, Ether
 
 import packetrig
-from packetrig import TC, XDP, InputRefused, NoSuchName, Object, refusals
+from packetrig import TC, XDP, Error, InputRefused, NoSuchName, Object, refusals
 from packetrig._bpf import OUTPUT_ROOM
 
 from .conftest import SOURCES
@@ -42,6 +42,21 @@ def test_a_run_is_a_value_and_time_does_not_count(rig: Object) -> None:
     assert first != rig.programs.count_first_byte.run(bytes(64))
     with pytest.raises(AttributeError):
         first.verdict = XDP.PASS  # type: ignore[misc]
+
+
+def test_a_run_in_the_place_of_its_verdict_is_an_error(rig: Object) -> None:
+    run = rig.programs.any_verdict.run(FRAME)
+    comparisons = (
+        lambda: run == XDP.DROP,
+        lambda: run != XDP.DROP,
+        lambda: XDP.DROP != run,  # noqa: SIM300
+        lambda: run in (XDP.PASS, XDP.DROP),
+    )
+
+    for compare in comparisons:
+        with pytest.raises(Error, match=r"a run is no verdict: write run\.verdict is XDP\."):
+            compare()
+    assert run != 1
 
 
 def test_a_scapy_packet_and_its_bytes_give_the_same_run(rig: Object) -> None:
