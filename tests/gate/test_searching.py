@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from packetrig import build, gate
-from packetrig.gate.outcome import Answer, Decision
+from packetrig import build, fuzz, gate
+from packetrig.gate import fuzzed, policy
+from packetrig.gate.outcome import Answer, Candidate, Decision, Outcome
 
 pytestmark = pytest.mark.slow
 
@@ -220,3 +221,39 @@ def test_a_program_without_packets_is_not_searched(place: Path) -> None:
     found = judged("version = 1\n[fuzz]\nruns = 10\n", str(source))
 
     assert found.outcome("fuzz").answer is Answer.DOES_NOT_APPLY
+
+
+def outcome_of(*told: tuple[object, ...]) -> Outcome:
+    """Judge what campaigns on the programs of an object told."""
+    seen = []
+    for number, events in enumerate(told):
+        seen.append(fuzzed._Seen(f"program_{number}", seed=1))
+        for event in events:
+            seen[-1].take(event)
+    return fuzzed._outcome(Candidate("x", Path("x.o")), policy.Fuzz(runs=9), None, seen)
+
+
+def ended(*, runs: int = 9, refused: int = 0) -> fuzz.Ended:
+    return fuzz.Ended(fuzz.StopReason.RUNS, runs, 1.0, {}, refused=refused)
+
+
+def test_what_looked_wrong_and_did_not_repeat_leaves_it_undecided() -> None:
+    doubt = fuzz.Unrepeated("it_never_aborts", (b"",), "nothing is known about it")
+
+    found = outcome_of((ended(),), (doubt, ended()))
+
+    assert outcome_of((ended(),), (ended(),)).answer is Answer.HELD
+    assert found.answer is Answer.UNDECIDED
+    assert "program_1: it_never_aborts: it did not repeat" in found.reasons[0].text
+
+
+@pytest.mark.parametrize(
+    "nothing", [(), (ended(runs=0),), (ended(refused=9),)], ids=["no end", "no run", "all refused"]
+)
+def test_a_campaign_that_ran_nothing_leaves_it_undecided(nothing: tuple[object, ...]) -> None:
+    found = outcome_of((ended(),), nothing)
+
+    assert found.answer is Answer.UNDECIDED
+    assert [reason.text for reason in found.reasons] == [
+        "program_1: not one frame was run: nothing was tested"
+    ]

@@ -185,9 +185,10 @@ def test_a_test_is_named_as_from_where_the_gate_runs(
     (tmp_path / "below" / "test_it.py").write_text("def test_it():\n    assert False\n")
     monkeypatch.chdir(tmp_path / "below")
 
-    (test,) = suite.run(["test_it.py"], seed=7).tests
+    ran = suite.run(["test_it.py"], seed=7)
+    (test,) = ran.tests
 
-    assert test.command == "pytest test_it.py::test_it"
+    assert ran.repeat(test) == "pytest --hypothesis-seed=7 test_it.py::test_it"
 
 
 @pytest.mark.slow
@@ -238,6 +239,19 @@ def test_tests_that_cannot_be_collected_are_an_error(tmp_path: Path, text: str, 
 @pytest.mark.slow
 def test_no_test_at_all_is_a_suite_without_tests(tmp_path: Path) -> None:
     assert suite.run([str(tmp_path)], seed=1).tests == ()
+
+
+@pytest.mark.slow
+def test_a_test_that_failed_has_failed_whatever_its_teardown_says(tmp_path: Path) -> None:
+    (tmp_path / "test_odd.py").write_text(
+        "import pytest\n"
+        "@pytest.fixture\ndef odd():\n    yield\n    pytest.skip('later')\n"
+        "def test_it(odd):\n    assert False\n"
+    )
+
+    (told,) = suite.run([str(tmp_path)], seed=1).tests
+
+    assert told.outcome == "failed"
 
 
 def test_pytest_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,11 @@ class _Seen:
                 self.points.append((event.runs, event.branches))
 
     @property
+    def tested(self) -> int:
+        # What the kernel refused, it did not run.
+        return self.ended.runs - self.ended.refused if self.ended else 0
+
+    @property
     def measured(self) -> dict[str, Any]:
         ended = self.ended
         return {
@@ -111,15 +116,18 @@ def _outcome(
     candidate: Candidate, rule: policy.Fuzz, setup: str | None, seen: list[_Seen]
 ) -> Outcome:
     count = sum(len(each.findings) for each in seen)
-    runs = sum(each.ended.runs for each in seen if each.ended)
+    runs = sum(each.tested for each in seen)
     refused = [] if count <= rule.max_findings else list(_reasons(candidate, rule, setup, seen))
     unknown = [
         Reason(f"{each.name}: {odd.check}: it did not repeat: {odd.told}")
         for each in seen
         for odd in each.unrepeated
     ]
-    if not runs:
-        unknown.append(Reason("not one frame was run: nothing was tested"))
+    unknown += [
+        Reason(f"{each.name}: not one frame was run: nothing was tested")
+        for each in seen
+        if not each.tested
+    ]
     answer = Answer.REFUSED if refused else Answer.UNDECIDED if unknown else Answer.HELD
     found = f"{count} finding{'' if count == 1 else 's'}"
     shown = found if count else f"{runs} runs"
