@@ -40,6 +40,10 @@ struct pr_fuzz {
 	struct fz_entry *fed;
 	uint32_t fed_count, fed_next, fed_room;
 	uint32_t turn;
+	/* what the runs of a story have in common */
+	enum pr_row row;
+	struct fz_frame flow;
+	uint32_t flow_entry, flow_fields;
 	uint32_t near; /* where the last frame got a word */
 	uint32_t counters, covered;
 	uint8_t *seen; /* by counter: the classes of counts that were reached */
@@ -80,6 +84,7 @@ void pr_fuzz_free(struct pr_fuzz *f)
 	free(f->paths);
 	free(f->known);
 	free(f->terms);
+	free(f->flow.data);
 	free(f);
 }
 
@@ -95,8 +100,9 @@ struct pr_fuzz *pr_fuzz_new(uint64_t seed, const struct pr_limits *limits, uint3
 	f->totals = calloc(counters + 1, sizeof(*f->totals));
 	f->paths = calloc(FZ_PATHS, sizeof(*f->paths));
 	f->known = calloc(FZ_KNOWN, sizeof(*f->known));
+	f->flow = (struct fz_frame){ calloc(limits->most + 64, 1), 0, limits->most };
 	fz_seed(&f->random, seed);
-	if (f->seen && f->totals && f->paths && f->known)
+	if (f->seen && f->totals && f->paths && f->known && f->flow.data)
 		return f;
 	pr_fuzz_free(f);
 	return NULL;
@@ -361,15 +367,21 @@ static bool fz_staged(struct pr_fuzz *f, struct fz_stage *s, struct fz_frame *ou
 	return true;
 }
 
+/* The newest ones as often as all the others. */
+static uint32_t fz_some_entry(struct pr_fuzz *f)
+{
+	struct fz_random *r = &f->random;
+
+	return fz_below(r, 2) && f->count > 16 ? f->count - 1 - fz_below(r, 16)
+					       : fz_below(r, f->count);
+}
+
 static void fz_havoc(struct pr_fuzz *f, struct fz_frame *out, uint32_t *from)
 {
 	struct fz_random *r = &f->random;
 	const struct fz_entry *other;
-	uint32_t number = f->count, turns = 1U << fz_below(r, 4), repair;
+	uint32_t number = fz_some_entry(f), turns = 1U << fz_below(r, 4), repair;
 
-	/* The newest ones as often as all the others. */
-	number = fz_below(r, 2) && f->count > 16 ? f->count - 1 - fz_below(r, 16)
-						 : fz_below(r, f->count);
 	*from = number;
 	out->size = f->entries[number].size;
 	memcpy(out->data, f->entries[number].data, out->size);
@@ -440,6 +452,43 @@ bool pr_fuzz_fits(const struct pr_fuzz *f, const uint8_t *frame, uint32_t size)
 	return fz_fits(&f->limits, frame, size);
 }
 
+/* What the next story's runs have in common; nothing while there are frames that were fed. */
+void pr_fuzz_row(struct pr_fuzz *f, enum pr_row row)
+{
+	const struct fz_entry *e;
+
+	f->row = f->count && f->fed_next == f->fed_count ? row : PR_ROW_ANY;
+	if (f->row == PR_ROW_ANY)
+		return;
+	f->flow_entry = fz_some_entry(f);
+	f->flow_fields = (uint32_t)fz_next(&f->random);
+	e = &f->entries[f->flow_entry];
+	memcpy(f->flow.data, e->data, e->size);
+	f->flow.size = e->size;
+}
+
+/* The next frame of a row: of one flow, or of as many flows as there are runs. */
+static void fz_in_a_row(struct pr_fuzz *f, struct fz_frame *out, uint32_t *from)
+{
+	struct fz_random *r = &f->random;
+
+	*from = f->flow_entry;
+	if (f->row == PR_ROW_FLOW && !fz_below(r, 3)) {
+		fz_havoc(f, out, from);
+	} else {
+		memcpy(out->data, f->flow.data, f->flow.size);
+		out->size = f->flow.size;
+	}
+	if (f->row == PR_ROW_FLOW) {
+		if (fz_below(r, 4))
+			fz_go_on(r, &f->words, out);
+		fz_impose(out, &f->flow, !fz_below(r, 4));
+	} else {
+		fz_be_another(r, out, f->flow_fields);
+	}
+	fz_repair(out->data, out->size, out->size != f->flow.size, true);
+}
+
 /* Returns 1 for a fed frame, 0 for one that was made. */
 static int fz_make(struct pr_fuzz *f, struct fz_frame *out, uint32_t *from)
 {
@@ -462,6 +511,11 @@ static int fz_make(struct pr_fuzz *f, struct fz_frame *out, uint32_t *from)
 	}
 	if (!f->count)
 		return -ENODATA;
+	if (f->row != PR_ROW_ANY) {
+		fz_in_a_row(f, out, from);
+		if (fz_fits(&f->limits, out->data, out->size))
+			return 0;
+	}
 	if (f->turn++ & 1)
 		while (f->stages_count) {
 			struct fz_stage *s = &f->stages[f->stages_count - 1];

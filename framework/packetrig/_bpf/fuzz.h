@@ -14,6 +14,11 @@ enum pr_verdict {
 	PR_DROPS = 2,
 	PR_ABORTS = 4
 };
+enum pr_row {
+	PR_ROW_ANY,
+	PR_ROW_FLOW,
+	PR_ROW_FLOOD
+};
 struct pr_limits {
 	uint32_t least;
 	uint32_t most;
@@ -54,6 +59,7 @@ struct pr_fuzz *pr_fuzz_new(uint64_t seed, const struct pr_limits *limits, uint3
 void pr_fuzz_free(struct pr_fuzz *);
 int pr_fuzz_word(struct pr_fuzz *, const uint8_t *bytes, uint32_t size, uint32_t kind);
 int pr_fuzz_feed(struct pr_fuzz *, const uint8_t *frame, uint32_t size);
+void pr_fuzz_row(struct pr_fuzz *, enum pr_row row);
 bool pr_fuzz_fits(const struct pr_fuzz *, const uint8_t *frame, uint32_t size);
 int pr_fuzz_term(struct pr_fuzz *, uint32_t counter, int32_t factor, bool is_last);
 uint32_t pr_fuzz_corpus(const struct pr_fuzz *);

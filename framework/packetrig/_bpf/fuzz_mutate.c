@@ -151,6 +151,9 @@ static const struct fz_header *fz_find(const struct fz_walk *w, uint32_t kinds)
 #define FZ_BIT(kind) (1U << (kind))
 #define FZ_IPS (FZ_BIT(FZ_IP4) | FZ_BIT(FZ_IP6))
 #define FZ_EXTENSIONS (FZ_BIT(FZ_OPTIONS6) | FZ_BIT(FZ_ROUTING6) | FZ_BIT(FZ_FRAGMENT6))
+#define FZ_GROWS                                                                         \
+	(FZ_BIT(FZ_OPTIONS6) | FZ_BIT(FZ_ROUTING6) | FZ_BIT(FZ_AH) | FZ_BIT(FZ_GENEVE) | \
+	 FZ_BIT(FZ_GUE))
 #define FZ_PORTED (FZ_BIT(FZ_TCP) | FZ_BIT(FZ_UDP) | FZ_BIT(FZ_SCTP))
 
 /* Where a header says what follows: 0 for none; `*size` is 1 for a protocol, 2 for an ethertype. */
@@ -263,6 +266,8 @@ static const struct fz_field fz_fields[] = {
 	{ FZ_ROUTING6, 1, 1, FT_LENGTH, 0xff },
 	{ FZ_ROUTING6, 2, 1, FT_PLAIN, 0xff },
 	{ FZ_ROUTING6, 3, 1, FT_PLAIN, 0xff },
+	{ FZ_ROUTING6, 4, 1, FT_PLAIN, 0xff },
+	{ FZ_ROUTING6, 5, 1, FT_PLAIN, 0xff },
 	{ FZ_FRAGMENT6, 0, 1, FT_PROTOCOL, 0xff },
 	{ FZ_FRAGMENT6, 2, 2, FT_PLAIN, 0xfff8 },
 	{ FZ_FRAGMENT6, 2, 2, FT_PLAIN, 0x0007 },
@@ -884,6 +889,65 @@ static bool fz_payload(const struct fz_words *words, struct fz_frame *f, const s
 	       fz_insert(f, f->size, " HTTP/1.1\r\n\r\n", 13);
 }
 
+/*
+ * A header that says how long it is gets longer by one part: a segment, options, a word. What
+ * stood behind its fixed part stays where it is; lengths of what is around it are repaired later.
+ */
+static bool fz_grow_one(struct fz_frame *f, const struct fz_walk *w, uint32_t variant)
+{
+	static const uint8_t padn[8] = { 1, 6 };
+	uint8_t part[16] = {};
+	uint32_t number, size, unit = 1;
+	const struct fz_header *h = NULL;
+
+	for (number = w->count; number--;) {
+		h = &w->headers[number];
+		if (h->is_whole && (FZ_GROWS >> h->kind & 1) && !variant--)
+			break;
+	}
+	if (number == (uint32_t)-1)
+		return false;
+	switch (h->kind) {
+	case FZ_OPTIONS6:
+		memcpy(part, padn, size = 8);
+		break;
+	case FZ_ROUTING6: /* its last address once more: one more segment to go */
+		size = 16;
+		unit = 2;
+		if (h->size >= 24)
+			memcpy(part, f->data + h->at + h->size - 16, 16);
+		if (h->size > 8)
+			f->data[h->at + 4]++;
+		f->data[h->at + 3]++;
+		break;
+	case FZ_GENEVE:
+		part[1] = 1;
+		part[3] = 1;
+		size = 8;
+		unit = 2;
+		break;
+	default:
+		size = 4;
+	}
+	number = h->kind == FZ_GENEVE || h->kind == FZ_GUE ? h->at : h->at + 1u;
+	f->data[number] = (uint8_t)(f->data[number] + unit);
+	return fz_insert(f, h->at + h->size, part, size);
+}
+
+static bool fz_grow(struct fz_frame *f, uint32_t variant)
+{
+	struct fz_walk w;
+	bool has_grown = false;
+
+	for (uint32_t times = variant / 3 % 3 + 1; times--;) {
+		fz_walk(f->data, f->size, &w);
+		if (!fz_grow_one(f, &w, variant % 3))
+			break;
+		has_grown = true;
+	}
+	return has_grown;
+}
+
 /* As long as the program asks about: the frame, its network layer, what a transport carries. */
 static bool fz_sized(const struct fz_words *words, struct fz_frame *f, const struct fz_walk *w,
 		     uint32_t variant)
@@ -914,6 +978,7 @@ enum {
 	FS_REMOVE,
 	FS_TWICE,
 	FS_SWAP,
+	FS_GROW,
 	FS_LENGTH,
 	FS_KINDS
 };
@@ -923,7 +988,7 @@ static const uint8_t fz_variants[FS_KINDS] = {
 	[FS_TAG] = 26,	      [FS_OPTIONS4] = 7, [FS_OPTIONS_TCP] = 7, [FS_EXTENSION6] = 16,
 	[FS_LONGER] = 8,      [FS_PAYLOAD] = 18, [FS_TRANSPORT] = 8,   [FS_NETWORK] = 8,
 	[FS_ENCAPSULATE] = 6, [FS_QUOTE] = 20,	 [FS_FRAGMENT] = 8,    [FS_TURN] = 8,
-	[FS_REMOVE] = 12,     [FS_TWICE] = 12,	 [FS_SWAP] = 12,
+	[FS_REMOVE] = 12,     [FS_TWICE] = 12,	 [FS_SWAP] = 12,       [FS_GROW] = 9,
 };
 
 static uint32_t fz_variants_of(const struct fz_words *words, uint32_t op)
@@ -965,6 +1030,8 @@ static bool fz_restructure(const struct fz_words *words, struct fz_frame *f, uin
 		return fz_fragmented(f, &w, variant);
 	case FS_TURN:
 		return fz_turn(f, &w, variant);
+	case FS_GROW:
+		return fz_grow(f, variant);
 	case FS_LENGTH:
 		return fz_sized(words, f, &w, variant);
 	}
@@ -1004,6 +1071,20 @@ static bool fz_restructure(const struct fz_words *words, struct fz_frame *f, uin
 
 /* Bytes and words */
 
+/* Some bytes in a row become any: mostly the first ones that the headers carry. */
+static bool fz_shuffle(struct fz_random *r, struct fz_frame *f)
+{
+	uint32_t at = fz_below(r, f->size), size = 2 + fz_below(r, 7);
+	struct fz_walk w;
+
+	fz_walk(f->data, f->size, &w);
+	if (fz_below(r, 4) && w.payload < f->size)
+		at = w.payload + (fz_below(r, 2) ? 0 : fz_below(r, 16));
+	for (uint32_t i = at; i < at + size && i < f->size; i++)
+		f->data[i] = (uint8_t)fz_next(r);
+	return true;
+}
+
 static bool fz_scribble(struct fz_random *r, struct fz_frame *f)
 {
 	static const uint32_t interesting[] = { 0,	1,	0x7f,	0x80,	    0xff,
@@ -1013,7 +1094,9 @@ static bool fz_scribble(struct fz_random *r, struct fz_frame *f)
 
 	if (fz_below(r, 4)) /* mostly where headers are */
 		at = fz_below(r, f->size < 80 ? f->size : 80);
-	switch (fz_below(r, 6)) {
+	switch (fz_below(r, 7)) {
+	case 6: /* what is worked out from several bytes is met by chance alone */
+		return fz_shuffle(r, f);
 	case 0:
 		f->data[at] ^= (uint8_t)(1 << fz_below(r, 8));
 		return true;
@@ -1155,4 +1238,89 @@ static bool fz_cut(struct fz_random *r, struct fz_frame *f)
 		return false;
 	f->size = size;
 	return true;
+}
+
+/* Rows of frames: what a program keeps in its maps, it keeps for a flow, or for each of many. */
+
+/* Other addresses and ports: those of the flow, in its own direction or in the other. */
+static void fz_impose(struct fz_frame *f, const struct fz_frame *flow, bool is_turned)
+{
+	const struct fz_header *ip, *its, *ports, *other;
+	struct fz_walk mine, whole;
+
+	fz_walk(f->data, f->size, &mine);
+	fz_walk(flow->data, flow->size, &whole);
+	ip = fz_find(&mine, FZ_IPS);
+	its = fz_find(&whole, FZ_IPS);
+	ports = fz_find(&mine, FZ_PORTED);
+	other = fz_find(&whole, FZ_PORTED);
+	if (ip && its && ip->is_whole && its->is_whole && ip->kind == its->kind)
+		memcpy(f->data + ip->at + (ip->kind == FZ_IP6 ? 8 : 12),
+		       flow->data + its->at + (ip->kind == FZ_IP6 ? 8 : 12),
+		       ip->kind == FZ_IP6 ? 32 : 8);
+	if (ports && other && ports->at + 4u <= f->size && other->at + 4u <= flow->size)
+		memcpy(f->data + ports->at, flow->data + other->at, 4);
+	if (is_turned)
+		fz_turn(f, &mine, 6);
+}
+
+/* The next of a flow: its TCP goes on, or whatever it carries is another. */
+static void fz_go_on(struct fz_random *r, const struct fz_words *words, struct fz_frame *f)
+{
+	static const uint8_t flags[] = { 0x02, 0x12, 0x10, 0x18, 0x11, 0x04, 0x01, 0x14 };
+	static const uint16_t steps[] = { 0, 1, 4, 100, 1460 };
+	const struct fz_header *tcp;
+	struct fz_walk w;
+
+	fz_walk(f->data, f->size, &w);
+	tcp = fz_find(&w, FZ_BIT(FZ_TCP));
+	if (tcp && tcp->is_whole && fz_below(r, 4)) {
+		f->data[tcp->at + 13] = flags[fz_below(r, FZ_COUNT(flags))];
+		for (uint32_t at = tcp->at + 4u; at <= tcp->at + 8u; at += 4) {
+			uint32_t value = fz_u16(f->data, f->size, at) << 16 |
+					 fz_u16(f->data, f->size, at + 2);
+
+			fz_put32(f->data + at, value + steps[fz_below(r, FZ_COUNT(steps))]);
+		}
+		return;
+	}
+	if (fz_below(r, 2))
+		fz_some_word(r, words, f);
+	else if (fz_below(r, 2))
+		fz_shuffle(r, f);
+	else
+		fz_some_field(r, words, f);
+}
+
+static bool fz_tells_flows(const struct fz_field *field)
+{
+	if (field->type == FT_MAC || field->type == FT_V4 || field->type == FT_V6)
+		return true;
+	return field->type == FT_PORT || (field->kind == FZ_TAG && field->mask == 0xfff);
+}
+
+/* Fields by which programs tell flows apart become any: one, two or all, as `pick` says. */
+static bool fz_be_another(struct fz_random *r, struct fz_frame *f, uint32_t pick)
+{
+	const struct fz_field *field = NULL;
+	const struct fz_header *h = NULL;
+	struct fz_walk w;
+	uint32_t count = 0, at;
+
+	fz_walk(f->data, f->size, &w);
+	for (uint32_t i = 0; fz_field_at(f, &w, i, &field, &h); i++)
+		count += fz_tells_flows(field);
+	for (uint32_t i = 0, number = 0; fz_field_at(f, &w, i, &field, &h); i++) {
+		if (!fz_tells_flows(field))
+			continue;
+		if (pick % 4 && number++ != pick / 4 % count &&
+		    (pick % 4 == 1 || number - 1 != pick / 1024 % count))
+			continue;
+		at = h->at + field->at + 0u;
+		if (field->mask)
+			fz_write_field(f->data, field, at, (uint32_t)fz_next(r));
+		else
+			fz_put16(f->data + at + field->size - 2, (uint32_t)fz_next(r));
+	}
+	return count;
 }

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 from .._bpf.kinds import ARRAYS, HASHES, OF_MAPS
 from ..objects import Object
@@ -109,10 +110,18 @@ def _of_code(spec: Spec) -> Iterator[Word]:
     for section, code in spec.sections.values():
         if section.flags & _EXECUTABLE:
             values |= dict.fromkeys(_compared(code))
+            yield from _sixteen(code)
     for value in values:
         for each in _spelled(value):
             # Two bytes are most fields that are compared: ports, types, tags.
             yield Word(each, Kind.NUMBER if len(each) == 2 else Kind.ANY)
+
+
+def _sixteen(code: bytes) -> Iterator[Word]:
+    """Join neighbours of eight bytes: clang compares an IPv6 address by two numbers."""
+    found = [value.to_bytes(8, "little") for value in _compared(code) if value >> 32]
+    for one, other in pairwise(found):
+        yield from (Word(one + other), Word(other + one))
 
 
 def _lengths(spec: Spec, loaded: Object) -> Iterator[Word]:

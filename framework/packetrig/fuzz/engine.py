@@ -25,15 +25,20 @@ from .events import (
     Unrepeated,
 )
 from .judging import Judge, Suspect
-from .loop import MOST_RUNS, Loop, Story
+from .loop import MOST_RUNS, Loop, Row, Story
 from .report import Reporter
 from .target import Target
 from .words import Words
 
 _FIRST_RUNS = 64
 _PROGRESS = 1.0
-# The lengths of stories where packets leave something behind, one after the other.
-_LENGTHS = (16, 16, 64, 16, 16, 64, 256)
+# The stories where packets leave something behind, one after the other: how long, and of what.
+_ROWS = (
+    *((16, Row.ANY), (16, Row.FLOW), (64, Row.ANY), (16, Row.ANY), (64, Row.FLOW), (256, Row.ANY)),
+    *((16, Row.ANY), (16, Row.FLOW), (64, Row.ANY), (16, Row.ANY), (64, Row.ANY), (256, Row.FLOOD)),
+)
+# Each so many rows the flood is as long as a story can be: maps become full.
+_LONG_FLOOD = 4
 # Of what is judged step by step, one common run in so many, and stories of so many.
 _EVERY = 16
 _STEPS = 32
@@ -115,7 +120,7 @@ class Campaign:
         self.loop.feed(fitting)
         self.judge = Judge(target, self.loop, is_full=is_full)
         self.tally = Tally()
-        self._length = _FIRST_RUNS
+        self._length, self._row = _FIRST_RUNS, Row.ANY
         self._is_stateful = False
         self._stories = 0
         self._waiting: list[bytes] = []  # what is to be judged step by step
@@ -204,7 +209,7 @@ class Campaign:
         target.begin(target.object)
         home = target.home(target.object)
         self.judge.begin()
-        story = self.loop.tell(count)
+        story = self.loop.tell(count, self._row)
         refused = story.marks.count(lib.PR_REFUSED)
         self.tally.runs += story.count
         self.tally.refused += refused
@@ -213,7 +218,7 @@ class Campaign:
         if self.judge.steps and self.judge.is_full:
             self._waiting += self._chosen(story)
             yield from self._step(at_least=_STEPS)
-        self._length = self._next_length(home)
+        self._length, self._row = self._next(home)
 
     def rest(self) -> Iterator[Event]:
         """Judge what waits to be judged, at the end."""
@@ -228,11 +233,12 @@ class Campaign:
         )
         return [story.frame(number) for number in dict.fromkeys((*new, *rare))][:most]
 
-    def _next_length(self, home: Moment | None) -> int:
-        """Choose how long the next story is.
+    def _next(self, home: Moment | None) -> tuple[int, Row]:
+        """Choose how long the next story is, and of what.
 
         Where packets leave entries behind, what comes late meets full maps: short stories take
-        turns with longer ones. Elsewhere a story is as long as is good for speed.
+        turns with longer ones, with those of one flow, and with floods. Elsewhere a story is as
+        long as is good for speed.
         """
         if not self._is_stateful:
             state = self.target.object.state
@@ -240,10 +246,13 @@ class Campaign:
                 keys - home.maps[name].keys() for name, keys in state.keys().items()
             )
             self._is_stateful = grown
-        if self._is_stateful:
-            self._stories += 1
-            return _LENGTHS[self._stories % len(_LENGTHS)]
-        return min(MOST_RUNS, self._length * 2)
+        if not self._is_stateful:
+            return min(MOST_RUNS, self._length * 2), Row.ANY
+        self._stories += 1
+        times, number = divmod(self._stories, len(_ROWS))
+        length, row = _ROWS[number]
+        is_long = row is Row.FLOOD and not (times + 1) % _LONG_FLOOD
+        return MOST_RUNS if is_long else length, row
 
     def _entries(self, story: Story) -> Iterator[Event]:
         for number, mark in enumerate(story.marks):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from enum import IntEnum
 from typing import Any
 
 from .. import refusals
@@ -34,6 +35,14 @@ CHECKSUM_COMPLETE = 1 << 2
 _ONE_BY_ONE = refusals.FRAMELESS | refusals.WITHOUT_OUTPUT
 _new = tuple.__new__
 _room = ffi.new_allocator(should_clear_after_alloc=False)
+
+
+class Row(IntEnum):
+    """Name what the frames of a story have in common; the numbers are those of fuzz.h."""
+
+    ANY = 0
+    FLOW = 1  # they belong to one flow, in both directions
+    FLOOD = 2  # they are one frame, of another flow each time
 
 
 class Runner:
@@ -192,7 +201,7 @@ class Loop:
         """Return the counters of the whole campaign, summed up."""
         return bytes(ffi.buffer(lib.pr_fuzz_totals(self._fuzz), 8 * self.of_counters))
 
-    def tell(self, count: int) -> Story:
+    def tell(self, count: int, row: Row = Row.ANY) -> Story:
         """Make and run frames from the state that the object is in.
 
         Raises:
@@ -200,6 +209,7 @@ class Loop:
             Error: The kernel refuses to run it.
         """
         counters = self.counters.address if self.counters else ffi.NULL
+        lib.pr_fuzz_row(self._fuzz, int(row))
         error = lib.pr_fuzz_tell(self._fuzz, self.runner.ready(), self._story, counters, count)
         if error == -errno.ENODATA:
             if self._story.count:  # all were refused, and this says why
