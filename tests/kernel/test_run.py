@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Iterator
 
@@ -384,6 +385,7 @@ def test_the_command_that_repeats_a_run_builds_and_loads_it_the_same_way() -> No
         run = rig.run(bytes(14))
 
     assert run.repeat == (
-        f"packetrig run {SOURCES / 'edit.bpf.c'} --program any_verdict --kind xdp "
-        f"--define LEVEL=3 --define QUIET --include {SOURCES} --set verdict=2 --frame {'00' * 14}"
+        f"packetrig run {shlex.quote(str(SOURCES / 'edit.bpf.c'))} --program any_verdict "
+        f"--kind xdp --define LEVEL=3 --define QUIET --include {shlex.quote(str(SOURCES))} "
+        f"--set verdict=2 --frame {'00' * 14}"
     )
