@@ -1,4 +1,4 @@
-"""The counters that a watched program is held to, one limit at a time."""
+"""What a watched program is held to: counters, one limit at a time, and its share of traffic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 import packetrig
 from packetrig import Error, Object
-from packetrig.deploy.watch import Limit, Unhealthy
+from packetrig.deploy.watch import Limit, Sample, Unhealthy, Watch, Watcher
 
 MAPS = Path(__file__).parents[1] / "kernel" / "sources" / "maps.bpf.c"
 
@@ -62,3 +62,33 @@ def test_a_global_is_a_counter_and_so_is_a_field_of_one(counted: Object) -> None
         Limit.read("fixed.low==8").hold(counted)
     with pytest.raises(Error, match="is no number but Record"):
         Limit.read("fixed==7").hold(counted)
+
+
+def watcher(*, seconds: float = 0) -> Watcher:
+    """Make one that began to look `seconds` ago, when nothing had passed yet."""
+    made = object.__new__(Watcher)
+    made._plan = Watch(min_traffic=0.5, baseline=2)
+    made._name = "eth0"
+    made._start = made._window = sample(10 - seconds, 0, 0)
+    made._before = (sample(0, 0, 0), sample(2, 200, 200))
+    return made
+
+
+def sample(at: float, received: int, sent: int) -> Sample:
+    return Sample(at, {"rx_packets": received, "tx_packets": sent}, is_up=True)
+
+
+@pytest.mark.parametrize(("received", "sent"), [(99, 200), (200, 99), (0, 0)])
+def test_traffic_is_held_to_its_share_in_both_directions(received: int, sent: int) -> None:
+    with pytest.raises(Unhealthy, match="eth0: traffic fell to "):
+        watcher(seconds=2)._compare(sample(10, received, sent))
+
+
+def test_traffic_is_compared_over_as_long_as_it_was_measured_before() -> None:
+    watcher(seconds=1.9)._compare(sample(10, 0, 0))
+    held = watcher(seconds=2)
+    held._compare(sample(10, 100, 100))
+
+    held._compare(sample(11.9, 100, 100))  # the next window has just begun
+    with pytest.raises(Unhealthy, match=r"rx_packets: 100 a second before, 0 now"):
+        held._compare(sample(12, 100, 300))
