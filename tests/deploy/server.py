@@ -6,6 +6,7 @@ gone with it. Each message is a JSON document with two descriptors, for stdout a
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,11 +15,13 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from packetrig import deploy, gate, live
 from packetrig.cli import main
+from packetrig.deploy import journal as deploy_journal
 from packetrig.deploy import kernel as deploy_kernel
 
 LOADED = (deploy, gate, live)  # so that no child has to import them
@@ -78,6 +81,13 @@ def no_links(*_: object, doing: str, **__: object) -> NoReturn:
     raise deploy_kernel.NoLinks(doing)
 
 
+def no_sync(folder: Path) -> None:
+    """Be a disk that fails when the last journal of an attach is to be on it."""
+    journal = folder / "journal.json"
+    if journal.exists() and '"work": null' in journal.read_text():
+        raise OSError(errno.EIO, "Input/output error")
+
+
 def note_guardians() -> None:
     """Keep the numbers of guardians: they are to be found by whoever kills them."""
     start = deploy.Guardian.start
@@ -105,6 +115,8 @@ def child(message: dict[str, Any], fds: list[int]) -> NoReturn:
             sys.setprofile(killer(message["kill"], message["at"], message["then"]))
         if "without_links" in message:
             deploy_kernel.create_link = no_links
+        if "without_sync" in message:
+            deploy_journal._sync_folder = no_sync
         if "uid" in message:
             os.setuid(message["uid"])
         code = main(message["words"])

@@ -615,6 +615,18 @@ def test_another_state_folder_leaves_pins_alone(
     assert machine.pins() == pins
 
 
+def test_a_disk_that_fails_at_the_very_end_is_told_with_what_stands_there(
+    machine: Rig, attach: Attach, standing: Callable[[], list[int]]
+) -> None:
+    ended = attach("new_xdp", without_sync=True)
+    (spot,) = machine.status()
+
+    assert ended.code == 2
+    assert "journal.json: cannot be written: input/output error: new_xdp (id " in ended.err
+    assert ended.err.endswith(") is attached, and stays\n")
+    assert (spot["state"], [spot["program_id"]]) == ("attached", standing())
+
+
 def test_filters_that_are_no_programs_are_told(machine: Rig, attach: Attach) -> None:
     index = machine.wire.right.index
     with netlink(machine.wire.right.namespace, "somebody") as route:

@@ -324,10 +324,14 @@ def _taken_back(run: _Attaching, why: BaseException) -> None:
     try:
         # The journal on the disk is the true one: a step may have gone further than we know.
         journal = journals.read(run.spot)
-        if journal is None or journal.work is None:
+        if journal is None:
             return
-        origin = journal.generation(journal.work.origin)
-        recovery.undo(journal, said)
+        if journal.work is None:
+            ends = f"{journal.top.told} is attached, and stays"
+        else:
+            origin = journal.generation(journal.work.origin)
+            recovery.undo(journal, said)
+            ends = f"{origin.told} stands there again, as before"
     except hooks.Gone as e:
         found = journals.read(run.spot)
         if found is not None:
@@ -340,13 +344,9 @@ def _taken_back(run: _Attaching, why: BaseException) -> None:
             "`packetrig status` tells what stands there"
         ) from why
     if isinstance(why, watch.Unhealthy):
-        raise watch.Unhealthy(f"{said}: {_again(origin)}", check=why.check) from why
+        raise watch.Unhealthy(f"{said}: {ends}", check=why.check) from why
     if isinstance(why, Error):
-        raise Error(f"{said}: {_again(origin)}") from why
-
-
-def _again(origin: Generation) -> str:
-    return f"{origin.told} stands there again, as before"
+        raise Error(f"{said}: {ends}") from why
 
 
 @dataclass(frozen=True, slots=True)
