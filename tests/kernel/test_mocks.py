@@ -13,6 +13,7 @@ from scapy.layers.l2 import Ether
 
 import packetrig
 from packetrig import XDP, CompileError, Error, LoadError, Object, Spec, gate, mocks
+from packetrig.deploy import attaching
 from packetrig.live import Wire
 
 PERIOD = 1_000_000_000
@@ -429,6 +430,16 @@ def test_the_gate_refuses_a_test_build_and_its_evidence_names_no_object(limiter,
     found = gate.evidence.document(judged, policy, seed=0)
     assert found["decision"] == "REFUSED"
     assert found["object"]["sha256"] is None
+
+
+def test_a_test_build_is_never_attached(limiter):
+    request = attaching.Request(limiter.spec, "none", "native", lambda *_: None)
+
+    with (
+        pytest.raises(Error, match=r"is a test build, its helpers are faked: never attach it"),
+        attaching._loaded(request, None),
+    ):
+        pass
 
 
 def test_a_run_says_that_it_used_a_test_build(limiter):
