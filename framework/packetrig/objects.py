@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, Self, cast
 
 from ._bpf import ffi, lib
@@ -24,6 +25,8 @@ from .state import State, Transition
 
 # Loading again costs less than this for most programs, and is the plainest way back.
 _RELOAD_AT_MOST_NS = 1_000_000
+# An array is cleared entry by entry: a system call each, used or not.
+_ENTRY_AT_LEAST_NS = 100
 
 # What clearing cannot undo: order of use, bits of a filter, storage that hangs on kernel objects.
 _ONLY_RELOAD = {
@@ -239,7 +242,7 @@ class Object:
         """
         if not self.loaded.is_dirty:
             return
-        if not self.can_restore or self._reload_ns <= (self._restore_ns or _RELOAD_AT_MOST_NS):
+        if not self.can_restore or self._reload_ns <= (self._restore_ns or self._clearing_ns):
             self.reload()
         else:
             self.restore()
@@ -258,6 +261,12 @@ class Object:
         self._reload_ns = min(self._reload_ns, fresh.load_ns)
         for program in self.programs.values():
             program.renewed()
+
+    @cached_property
+    def _clearing_ns(self) -> int:
+        # What restoring costs at least, for as long as it was not measured.
+        arrays = [found.max_entries for found in self.maps.values() if found.kind in ARRAYS]
+        return max(_RELOAD_AT_MOST_NS, sum(arrays) * _ENTRY_AT_LEAST_NS)
 
     @property
     def can_restore(self) -> bool:

@@ -178,6 +178,31 @@ def test_an_object_whose_maps_cannot_be_taken_back_is_loaded_again(
     assert rig.globals.seen == 0
 
 
+@pytest.mark.parametrize(("entries", "is_reloaded"), [(8, False), (1 << 20, True)])
+def test_large_arrays_are_not_cleared_to_find_out_how_long_it_takes(
+    load: Callable[..., Object], entries: int, is_reloaded: bool
+) -> None:
+    rig = load(
+        f"""
+        struct {{ __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, {entries});
+            __type(key, __u32); __type(value, __u32); }} ring SEC(".maps");
+        SEC("xdp") int counts(struct xdp_md *ctx)
+        {{
+            __u32 key = 7, *seen = bpf_map_lookup_elem(&ring, &key);
+            return seen && (*seen)++ ? XDP_DROP : XDP_PASS;
+        }}
+        """
+    )
+    rig._reload_ns = 20_000_000  # as of a program that keeps the verifier busy
+    first = rig.program.id
+    assert rig.run(bytes(64)).verdict is XDP.PASS
+
+    rig.renew()
+
+    assert (rig.program.id != first) == is_reloaded
+    assert rig.run(bytes(64)).verdict is XDP.PASS
+
+
 def test_a_closed_object_answers_nothing(load: Callable[..., Object]) -> None:
     # Its descriptor may be another program's by now, which would answer in its name.
     text = '__u32 seen; SEC("xdp") int only(struct xdp_md *ctx) { (void)ctx; seen++; return 2; }'
