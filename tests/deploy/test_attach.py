@@ -273,6 +273,20 @@ def test_a_clsact_of_two_hooks_goes_with_the_last_of_them(machine: Rig, attach: 
         assert hooks.qdisc(hooks.interface("right").index) == ""
 
 
+@pytest.mark.parametrize("mode", ["native", "generic"])
+def test_a_detach_that_has_to_choose_names_the_modes_to_choose_from(
+    machine: Rig, attach: Attach, mode: str
+) -> None:
+    attach("old_tc", mode="tcx-ingress")
+    attach("old_xdp", mode=mode)
+
+    unclear = machine("detach", "--iface", "right")
+
+    assert unclear.code == 2
+    assert unclear.err.endswith(f"--mode tcx-ingress or {mode}\n")
+    assert machine("detach", "--iface", "right", "--mode", mode).code == 0
+
+
 def test_a_driver_without_native_xdp_is_named(machine: Rig, path: Path) -> None:
     words = ("--iface", "lo", "--force", "a test", "--program", "old_xdp")
 

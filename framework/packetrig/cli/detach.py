@@ -50,9 +50,17 @@ def command(iface: str, mode: str | None, all_of_them: bool, forget: bool, as_js
 def _only(iface: str) -> str:
     # A journal that cannot be read is one all the same: detach() says what is wrong with it.
     known = [s for s in deploy.status(iface) if s.journal or s.state is deploy.State.BROKEN]
-    ours = [each.hook for each in known if each.hook in deploy.HOOKS]
+    ours = {each.hook: each for each in known if each.hook in deploy.HOOKS}
     if not ours:
         raise Error(f"{iface}: packetrig has attached nothing there")
     if len(ours) > 1:
-        raise Error(f"{iface}: several hooks of it have a program: --mode {' or '.join(ours)}")
-    return ours[0]
+        modes = " or ".join(map(_mode, ours.values()))
+        raise Error(f"{iface}: several hooks of it have a program: --mode {modes}")
+    return next(iter(ours))
+
+
+def _mode(known: deploy.Status) -> str:
+    # The word that --mode takes: XDP is named by how it is attached.
+    if known.hook != "xdp":
+        return known.hook
+    return known.journal.mode if known.journal else "native"

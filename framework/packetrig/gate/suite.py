@@ -38,11 +38,6 @@ class Tested:
     outcome: str
     why: str
 
-    @property
-    def command(self) -> str:
-        """Return the command that runs it again."""
-        return shlex.join(["pytest", self.name])
-
 
 @dataclass(frozen=True, slots=True)
 class Suite:
@@ -51,6 +46,10 @@ class Suite:
     tests: tuple[Tested, ...]
     command: str
     seed: int
+
+    def repeat(self, test: Tested) -> str:
+        """Return the command that runs one test again, on the examples that it had here."""
+        return command([test.name], self.seed)
 
     def with_outcome(self, outcome: str) -> list[Tested]:
         """List the tests that ended so."""
@@ -216,9 +215,10 @@ def judge(
     }
     if failed:
         shown = f"{len(failed)} of {len(own)} failed"
-        return Outcome("tests", Answer.REFUSED, shown, _reasons(failed, "failed"), measured)
+        return Outcome("tests", Answer.REFUSED, shown, _reasons(suite, failed, "failed"), measured)
     if astray:
-        why = _reasons(astray, "failed before it used an object, so it may be about this one")
+        said = "failed before it used an object, so it may be about this one"
+        why = _reasons(suite, astray, said)
         return Outcome("tests", Answer.UNDECIDED, f"{len(astray)} unclear", why, measured)
     if not passed:
         text = (
@@ -234,14 +234,14 @@ def judge(
             "tests", Answer.REFUSED, f"{len(passed)} of {min_tests}", (reason,), measured
         )
     if max_skipped is not None and len(skipped) > max_skipped:
-        why = _reasons(skipped, f"was skipped; max-skipped is {max_skipped}")
+        why = _reasons(suite, skipped, f"was skipped; max-skipped is {max_skipped}")
         return Outcome("tests", Answer.UNDECIDED, f"{len(skipped)} skipped", why, measured)
     return Outcome("tests", Answer.HELD, f"{len(passed)} passed", (), measured)
 
 
-def _reasons(tests: Sequence[Tested], what: str) -> tuple[Reason, ...]:
+def _reasons(suite: Suite, tests: Sequence[Tested], what: str) -> tuple[Reason, ...]:
     reasons = [
-        Reason(f"{t.name} {what}: {t.why.strip().partition(chr(10))[0]}", t.command, t.why)
+        Reason(f"{t.name} {what}: {t.why.strip().partition(chr(10))[0]}", suite.repeat(t), t.why)
         for t in tests[:_SHOWN]
     ]
     more = len(tests) - len(reasons)
