@@ -264,6 +264,23 @@ def test_a_guardian_that_is_killed_is_replaced(
     assert top(machine) == ("attached", "old_xdp")
 
 
+def test_a_guardian_is_ended_by_no_signal_that_asks_it_to(
+    machine: Rig, attach: Attach, watched: Callable[..., Running]
+) -> None:
+    attach("old_xdp")
+    running = watched()
+    (guardian,) = machine.guardians()
+    running.send(signal.SIGSTOP)  # it starts no other one
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # a service that is stopped
+        signal.pidfd_send_signal(guardian, number)
+    running.send(signal.SIGKILL)
+    running.end()
+    machine.settled()
+
+    assert top(machine) == ("attached", "old_xdp")
+
+
 def test_when_both_are_killed_the_journal_knows_the_way_back(
     machine: Rig, attach: Attach, watched: Callable[..., Running]
 ) -> None:
