@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from ._bpf import ffi, lib
 from ._bpf.contexts import LAYOUTS, Context
-from .errors import Error
 from .packets import explain, frames
 from .refusals import LEAST, WITHOUT_ETHERNET
-from .verdicts import Verdict, verdict_of
+from .verdicts import verdict_of
 
 if TYPE_CHECKING:
     from .program import Program
@@ -36,7 +35,6 @@ class Run(_Fields):
     little: see `packetrig bench`); `program` the one that ran.
 
     Two runs are equal when verdict, data, metadata and context are; time and program do not count.
-    To compare one with a verdict is an Error: `run != XDP.DROP` would hold for every run.
 
         run = router.run(packet)
         assert run.verdict is XDP.REDIRECT
@@ -48,8 +46,6 @@ class Run(_Fields):
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Run):
-            if isinstance(other, Verdict):
-                raise Error(f"a run is no verdict: write run.verdict is {other}")
             return NotImplemented
         return (
             self.verdict == other.verdict

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from .errors import Error
+
 
 class Verdict(IntEnum):
     """Print as people write it, `XDP.PASS`, in assertions and in tables.
 
-    It equals its number, and no verdict of another kind: XDP.PASS and TC.SHOT are both a 2.
+    It equals its number, and no verdict of another kind: XDP.PASS and TC.SHOT are both a 2. To
+    compare it with what has a verdict is an Error: `run != XDP.DROP` would hold for every run.
     """
 
     def __repr__(self) -> str:
@@ -19,6 +22,8 @@ class Verdict(IntEnum):
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Verdict) and type(other) is not type(self):
             return False
+        if hasattr(type(other), "verdict"):
+            raise Error(f"a {type(other).__name__} is no verdict: write .verdict is {self}")
         return int.__eq__(self, other)
 
     def __ne__(self, other: object) -> bool:  # int has one of its own

@@ -74,7 +74,11 @@ def test_xdp_programs_behind_each_other_share_the_metadata(load: Load, marker) -
 def test_a_packet_that_leaves_meets_tc_egress_alone(load: Load) -> None:
     road = packetrig.belt(load(FIRST), load(OUTWARD))
 
-    assert [step.verdict for step in road.send(FRAME)] == [TC.SHOT]
+    trip = road.send(FRAME)
+
+    assert [step.verdict for step in trip] == [TC.SHOT]
+    with pytest.raises(Error, match=r"a Trip is no verdict: write \.verdict is TC\.OK"):
+        assert trip != TC.OK
     with pytest.raises(Error, match="no program on this belt sees a packet that leaves"):
         packetrig.belt(load(FIRST)).send(FRAME)
 

@@ -55,7 +55,7 @@ def test_a_run_in_the_place_of_its_verdict_is_an_error(rig: Object) -> None:
     )
 
     for compare in comparisons:
-        with pytest.raises(Error, match=r"a run is no verdict: write run\.verdict is XDP\."):
+        with pytest.raises(Error, match=r"a Run is no verdict: write \.verdict is XDP\."):
             compare()
     assert run != 1
 
