@@ -14,6 +14,7 @@ from scapy.layers.l2 import Ether
 import packetrig
 from packetrig import ANY, TC, XDP, Answer, Error, Failure, InputRefused, Object, Program, Run
 from packetrig import strategies as net
+from packetrig.differential import compare
 
 PACKET = bytes(Ether(src="02:00:00:00:00:01") / IP(src="10.0.0.66", dst="10.0.0.1", ttl=9) / UDP())
 BAD, GOOD = "10.0.0.66", "10.0.0.1"
@@ -258,6 +259,18 @@ def test_two_builds_that_are_alike_are_repeated_in_one_command(
 
     assert caught.value.repeat.endswith(f" --against {firewall.spec.source}")
     assert twins.value.repeat.count("packetrig run") == 2
+
+
+def test_metadata_and_context_are_compared(marker: Object, tc_marker: Object) -> None:
+    with packetrig.build(marker.spec.source).load() as other:
+        other.maps.marks["10.0.0.0/8"] = 7
+        with pytest.raises(Failure, match=r"metadata  none, and 67 72 74 70 07 00 00 00"):
+            packetrig.same(marker, other, PACKET, maps=False)
+    marked = tc_marker.run(PACKET, ctx={"mark": 6})
+
+    compare(marked, tc_marker.run(PACKET, ctx={"mark": 6}))
+    with pytest.raises(Failure, match=r"context   .*mark.*, and .*"):
+        compare(marked, tc_marker.run(PACKET, ctx={"mark": 7}))
 
 
 def test_maps_can_be_left_out(firewall: Object, rewrite: Object) -> None:
