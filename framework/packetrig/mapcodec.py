@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import struct
@@ -119,7 +120,13 @@ def _plain(size: int, type_id: int, btf: Btf | None) -> tuple[Encode, Decode]:
     def encode(value: Any) -> bytes:
         if isinstance(value, bytes | bytearray | memoryview) and len(value) == size:
             return bytes(value)
-        raise CodecError(f"{value!r} does not fit: the map has no BTF type, it takes {size} bytes")
+        if isinstance(value, list | tuple) and len(value) == size:
+            with contextlib.suppress(ValueError, TypeError):
+                return bytes(value)
+        raise CodecError(
+            f"{value!r} does not fit: the map has no BTF type, it takes {size} bytes, or a list of "
+            "as many numbers"
+        )
 
     return encode, Octets
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import struct
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
@@ -367,9 +368,8 @@ def fill(found: Map, entries: Any) -> None:
         elif found.kind is MapKind.PROG_ARRAY and isinstance(value, str):
             value = found._owner.slot_of(value)
         # TOML's keys are text, numbers too; only text that is wanted as text stays so.
-        try:
-            found[int(key) if str(key).isdigit() else key] = value
-        except CodecError:
-            if not str(key).isdigit():
-                raise
-            found[key] = value
+        if str(key).isdigit():
+            with contextlib.suppress(CodecError):
+                found._key(int(key))
+                key = int(key)
+        found[key] = value

@@ -263,6 +263,11 @@ def test_a_map_without_types_holds_bytes(rig: Object) -> None:
         rig.maps.untyped[b"ab"] = b"12345"
     with pytest.raises(CodecError, match="5 bytes"):
         rig.maps.untyped[b"abc"] = 7
+    rig.put({"maps": {"untyped": [{"key": [97, 98, 99], "value": [49, 50, 51, 52, 53]}]}})
+    assert rig.maps.untyped[b"abc"] == b"12345"
+    for wrong in ([1, 2, 3, 4], [1, 2, 3, 4, 256], [1, 2, 3, 4, "5"]):
+        with pytest.raises(CodecError, match="takes 5 bytes, or a list of as many numbers"):
+            rig.maps.untyped[b"abc"] = wrong
 
 
 @pytest.mark.parametrize("name", ["events", "samples"])
@@ -369,6 +374,11 @@ def test_state_is_put_in_from_a_mapping(rig: Object) -> None:
     assert rig.globals.level == 2
     with pytest.raises(packetrig.Error, match="unknown part 'map'"):
         rig.put({"map": {}})
+
+
+def test_of_state_that_does_not_fit_the_value_is_named_and_not_the_key(rig: Object) -> None:
+    with pytest.raises(CodecError, match="^numbers: value "):
+        rig.put({"maps": {"numbers": {"1": "five"}}})
 
 
 def test_a_slot_that_is_put_in_names_its_program(rig: Object) -> None:
