@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..verdicts import BY_KIND
 from . import craft, dns, fragments, tunnels
 from ._lies import Kind, fields_of
 from ._mangle import FRAGMENTS, MIN_FRAME, PICKS, lie, mangle, swapped
@@ -54,6 +55,9 @@ class Malformed:
         backports. Kernels before it run the program all the same.
         """
         if kind not in _SKB_KINDS:
+            if kind not in BY_KIND:
+                kinds = ", ".join(sorted({*BY_KIND, *_SKB_KINDS}))
+                raise ValueError(f"kind={kind!r}: a frame can be given to {kinds}")
             return ""
         name, least = _LEAST_SKB.get(int.from_bytes(self.frame[12:14], "big"), ("", 0))
         if len(self.frame) >= least:

@@ -114,6 +114,9 @@ def test_a_short_ip_packet_is_known_to_be_refused_by_test_runs_of_tc():
     assert cut["tcp4/cut-at-34"].refused_by("tc") == ""
     assert cut["tcp4/cut-at-33"].refused_by("xdp") == ""
     assert cut["arp/cut-at-20"].refused_by("tc") == ""
+    assert cut["tcp4/cut-at-33"].refused_by("socket_filter")
+    with pytest.raises(ValueError, match="kind='TC': a frame can be given to action, cgroup_skb"):
+        cut["tcp4/cut-at-33"].refused_by("TC")
 
 
 @quick
