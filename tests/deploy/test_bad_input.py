@@ -585,6 +585,24 @@ def test_an_index_that_another_interface_has_by_now_is_not_a_new_name(
     assert "old_xdp went with it, forgotten" in recovered.out
 
 
+def test_an_interface_whose_name_another_has_by_now_is_told(
+    machine: Rig, path: Path, spare: str
+) -> None:
+    machine(*force(path, spare))
+    rename(machine, spare, "moved")
+    with netlink(machine.wire.right.namespace, "another") as route:
+        route.link("add", kind="veth", ifname=spare, peer={"ifname": "third"})
+    try:
+        (spot,) = machine.status()
+    finally:
+        remove(machine, spare)
+        rename(machine, "moved", spare)
+
+    assert spot["state"] == "cannot tell"
+    assert "the interface is named moved by now: name it spare again" in spot["reason"]
+    assert [each["state"] for each in machine.status()] == ["attached"]
+
+
 def test_an_interface_may_be_called_by_another_name(machine: Rig, path: Path, spare: str) -> None:
     with netlink(machine.wire.right.namespace, "naming") as route:
         (index,) = route.link_lookup(ifname=spare)

@@ -206,7 +206,10 @@ def _renamed(journal: Journal) -> str:
         now = socket.if_indextoname(journal.index)
     except OSError:
         return ""
-    return now if now != journal.interface and not _exists(journal.interface) else ""
+    if now == journal.interface:
+        return ""
+    # Another may have its old name by now; then a link that is alive tells them apart.
+    return now if not _exists(journal.interface) or holds(journal) else ""
 
 
 def _other_name(journal: Journal, now: str) -> Error:

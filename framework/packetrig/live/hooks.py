@@ -139,9 +139,9 @@ def set_xdp(index: int, fd: int, mode: str, *, expected: int | None, doing: str)
 
 def filters(index: int, hook: str) -> list[Filter]:
     """List the filters of a clsact hook in the order in which they run, those of BPF and others."""
-    if hook == "tc-egress" and qdisc(index) != "clsact":
-        return []  # an ingress qdisc answers with its own, whichever hook it is asked about
     with _netlink(f"interface {index}: asking for its filters", _TC_HINTS) as route:
+        if hook == "tc-egress" and _qdisc(route, index) != "clsact":
+            return []  # an ingress qdisc answers with its own, whichever hook it is asked about
         try:
             found = [
                 Filter(
@@ -176,7 +176,11 @@ def _program_of(message: Any) -> tuple[int, str, bool]:
 def qdisc(index: int) -> str:
     """Name the qdisc that filters hang on: "clsact", "ingress" (which has no egress), or ""."""
     with _netlink(f"interface {index}: asking for its qdiscs", _TC_HINTS) as route:
-        kinds = [message.get_attr("TCA_KIND") for message in route.get_qdiscs(index=index)]
+        return _qdisc(route, index)
+
+
+def _qdisc(route: Any, index: int) -> str:
+    kinds = [message.get_attr("TCA_KIND") for message in route.get_qdiscs(index=index)]
     return next((kind for kind in kinds if kind in ("clsact", "ingress")), "")
 
 
