@@ -326,6 +326,22 @@ def test_a_missing_vmlinux_h_is_said_to_be_made(source: Callable[..., Path]) -> 
         packetrig.build(path)
 
 
+def test_who_redirects_into_an_empty_slot_is_told_that_this_may_be_why_it_aborts(
+    load: Load,
+) -> None:
+    rig = load(
+        """
+        struct { __uint(type, BPF_MAP_TYPE_XSKMAP); __uint(max_entries, 2);
+            __uint(key_size, 4); __uint(value_size, 4); } sockets SEC(".maps");
+        SEC("xdp") int entry(struct xdp_md *ctx) { return bpf_redirect_map(&sockets, 0, 0); }
+        """
+    )
+    with pytest.raises(
+        packetrig.Failure, match="never aborts.*where sockets has nothing in a slot"
+    ):
+        rig.judge(FRAME)
+
+
 STRUCT_OPS = """
 struct tcp_congestion_ops { char name[16]; void (*init)(void *); };
 SEC("struct_ops/begin") void begin(void *ctx) {}
