@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -190,6 +190,25 @@ class Target:
                     continue
                 except Failure as failure:
                     return number, failure
+        return None
+
+    def last(self, frames: Sequence[bytes]) -> Failure | None:
+        """Do what `check` does for the last frame; those before it are run, and not judged."""
+        self.begin(self.plain)
+        if self.other is not None:
+            self.begin(self.other)
+        with self.plain.state.on_one_cpu():
+            for frame in frames[:-1]:
+                with suppress(InputRefused):
+                    self.plain_program.run(frame)
+                    if self.other_program is not None:
+                        self.other_program.run(frame)
+            try:
+                self._judge(frames[-1])
+            except InputRefused:
+                return None
+            except Failure as failure:
+                return failure
         return None
 
     def _judge(self, frame: bytes) -> None:
