@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,8 @@ import packetrig
 from packetrig import TC, Failure, InputRefused, Object, Unsupported, refusals
 from packetrig import strategies as net
 from packetrig._bpf import probes
+from packetrig.packets.pcap import Record
+from packetrig.replay import replay
 
 Load = Callable[..., Object]
 
@@ -151,6 +154,18 @@ def test_a_finding_leaves_the_next_run_as_ever(load: Load) -> None:
 
     assert rig.run(frame, ctx={"mark": 1}).verdict is TC.OK
     assert rig.run_many([frame]).verdicts == [TC.OK]
+
+
+def test_each_packet_of_a_replay_meets_a_fresh_object_where_that_is_asked(load: Load) -> None:
+    rig = load('__u32 seen; SEC("tc") int once(struct __sk_buff *skb) { return seen++ ? 2 : 0; }')
+    records = [Record(number, 0, V4, len(V4)) for number in (1, 2)]
+
+    def verdicts(*, renew: bool) -> list[Any]:
+        events = replay(rig.program, records, checksum_complete=True, renew=renew)
+        return [event.run.verdict for event in events if event.run]
+
+    assert verdicts(renew=False) == [TC.OK, TC.SHOT]
+    assert verdicts(renew=True) == [TC.OK, TC.OK]
 
 
 @given(frame=net.frames(), mark=st.integers(0, 0xFFFFFFFF))
