@@ -85,7 +85,11 @@ def _other_length(a: bytes, b: bytes) -> Iterator[str]:
     tail = 0
     while tail < shorter - head and a[-1 - tail] == b[-1 - tail]:
         tail += 1
-    yield f"the first {head} and the last {tail} bytes are the same; between them:"
+    if head and tail:
+        yield f"the first {head} and the last {tail} bytes are the same; between them:"
+    elif head or tail:
+        ends = f"first {head}" if head else f"last {tail}"
+        yield f"the {ends} bytes are the same; {'behind' if head else 'before'} them:"
     for sign, frame in (("-", a), ("+", b)):
         middle = frame[head : len(frame) - tail]
         if not middle:

@@ -270,3 +270,19 @@ def test_an_expression_names_a_checksum_only_if_it_is_wrong():
 @given(net.frames())
 def test_an_expression_rebuilds_exactly_the_frame(frame):
     assert bytes(eval(explain.expression(frame), dict(vars(scapy.all)))) == frame
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        (b"abcdef", b"abcdxyz", "the first 4 bytes are the same; behind them:"),
+        (b"abcdef", b"xyzcdef", "the last 4 bytes are the same; before them:"),
+        (b"abcdef", b"ghijklm", None),
+    ],
+)
+def test_an_end_that_is_not_the_same_is_not_counted(
+    one: bytes, other: bytes, told: str | None
+) -> None:
+    said = [line for line in explain.difference(one, other).splitlines() if "the same" in line]
+
+    assert [line for line in said if "bytes" in line] == ([told] if told else [])
