@@ -225,3 +225,25 @@ def test_a_key_that_cannot_sign_is_named_before_anything_runs(
         assert error in ended.err
         assert (ended.code, ended.out) == (2, "")
     assert not Path("n.json").exists()
+
+
+def test_maps_have_the_size_of_the_set_up_that_the_policy_names(
+    packetrig: Command, place: Path
+) -> None:
+    (place / "xdp_unsized.bpf.c").write_text(
+        "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n"
+        "struct { __uint(type, BPF_MAP_TYPE_HASH); __type(key, int); __type(value, int);"
+        ' } seen SEC(".maps");\n'
+        'SEC("xdp") int looks(void *ctx) { int key = 1;'
+        " return bpf_map_lookup_elem(&seen, &key) ? XDP_DROP : XDP_PASS; }\n"
+    )
+    pcap.write(place / "one.pcap", [bytes(60)])
+    (place / "state.toml").write_text("format = 1\n[max_entries]\nseen = 7\n")
+    rules = "[verifier]\n[replay]\npcap = ['one.pcap']\nsetup = 'state.toml'\n"
+    (place / "gate.toml").write_text(f"version = 1\n{rules}")
+    words = ("--policy", "gate.toml", "--evidence", "e.json")
+    assert packetrig("gate", "xdp_unsized.bpf.c", *words).code == 0
+
+    ended = packetrig("verify-evidence", "e.json", "build/xdp_unsized.bpf.o")
+
+    assert (ended.code, ended.err) == (0, "")

@@ -224,17 +224,17 @@ def setup_for(rule: policy.Replay | None, candidate: Candidate, name: str) -> Se
     return read_setup(rule.setup if rule else None, candidate, name)
 
 
-def sized(candidate: Candidate, rule: policy.Replay | None) -> Candidate:
+def sized(candidate: Candidate, pattern: str | None) -> Candidate:
     """Give maps that are left to who loads them the sizes that set-up files say, in every rule.
 
     A file that cannot be read is told of by the rule that needs it.
     """
-    if candidate.spec is None or rule is None or rule.setup is None:
+    if candidate.spec is None or pattern is None:
         return candidate
     sizes: dict[str, int] = {}
     for name in candidate.spec.programs:
         with contextlib.suppress(Error):
-            sizes |= setup_for(rule, candidate, name).max_entries
+            sizes |= read_setup(pattern, candidate, name).max_entries
     built = replace(candidate.built, max_entries=sizes) if candidate.built else None
     return replace(candidate, spec=replace(candidate.spec, max_entries=sizes), built=built)
 

@@ -88,7 +88,7 @@ def _judge_one(
     deployed: captures.Asked | None,
 ) -> Iterator[Asking | Judged]:
     wanted = policy.rules
-    candidate = captures.sized(candidate, wanted.replay)
+    candidate = captures.sized(candidate, wanted.replay.setup if wanted.replay else None)
     outcomes = [built]
     programs: dict[str, dict[str, Any]] = {}
     if candidate.spec is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import CompileError, Error, VerifierError
 from ..spec import Spec, build
-from . import policy, rules
+from . import captures, policy, rules
 from .evidence import Evidence, tools
 from .outcome import RULES, Answer, Candidate
 
@@ -142,6 +142,8 @@ def _loaded(evidence: Evidence, spec: Spec, *, is_same_kernel: bool) -> Iterator
     kinds = {each.get("kind") for each in recorded.values()}
     kind = kinds.pop() if len(kinds) == 1 else None
     candidate = Candidate(evidence.document["name"], Path(spec.name), spec.path, spec, kind=kind)
+    replayed = evidence.document["policy"]["rules"].get("replay") or {}
+    candidate = captures.sized(candidate, replayed.get("setup"))
     try:
         programs = rules.loaded_programs(candidate)
     except VerifierError as e:
