@@ -27,6 +27,7 @@ _LDDW = 0x18
 _PRINTABLE = re.compile(rb"[\x20-\x7e\r\n\t]{2,64}")
 _MOST = 400
 _MOST_KEYS = 64
+_MOST_BYTES = 64  # of a constant array
 # Of numbers those that may be a length: shorter ones are of headers, longer ones of no interface.
 _LEAST_LENGTH, _MOST_LENGTH = 14, 9216
 _HEADERS = 128  # before what has that length
@@ -44,6 +45,10 @@ class Kind(IntEnum):
     NUMBER = 5
     TEXT = 6
     LENGTH = 7
+
+
+# What constant bytes of such a number may be.
+_KINDS = {4: Kind.V4, 6: Kind.MAC, 16: Kind.V6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +186,10 @@ def _of_constants(spec: Spec, loaded: Object) -> Iterator[Word]:
     for name, (_, data) in spec.sections.items():
         if name.startswith(".rodata"):
             yield from (Word(text) for text in _PRINTABLE.findall(data))
+    for name, found in spec.globals.items():
+        value = loaded.globals[name] if found.is_const else None
+        if isinstance(value, bytes) and 1 < len(value) <= _MOST_BYTES:
+            yield Word(bytes(value), _KINDS.get(len(value), Kind.ANY))
     for value in _constants(spec, loaded):
         yield Word(value.to_bytes(2 if value < 1 << 16 else 4, "big"), Kind.NUMBER)
         yield from (Word(each) for each in _spelled(value))

@@ -61,3 +61,18 @@ int summed(struct xdp_md *ctx)
 		return XDP_PASS;
 	return bytes[0] * 4 + bytes[1] + bytes[2] * 8 == 2777 ? XDP_ABORTED : XDP_PASS;
 }
+
+volatile const __u8 station[6] = { 0xde, 0xad, 0x99, 1, 2, 3 };
+
+SEC("xdp")
+int sent_by(struct xdp_md *ctx)
+{
+	__u8 source[6];
+	int differs = 0;
+
+	if (bpf_xdp_load_bytes(ctx, 6, source, sizeof(source)) < 0)
+		return XDP_PASS;
+	for (int i = 0; i < 6; i++)
+		differs |= source[i] ^ station[i];
+	return differs ? XDP_PASS : XDP_ABORTED;
+}
