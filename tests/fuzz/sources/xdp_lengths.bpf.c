@@ -30,7 +30,8 @@ int payload(struct xdp_md *ctx)
 	if (!udp)
 		return XDP_PASS;
 	size = end - (void *)(udp + 1);
-	asm volatile("" : "+r"(size)); /* or clang takes it from the end, which the verifier refuses */
+	/* Or clang takes the number from the end, which the verifier refuses. */
+	asm volatile("" : "+r"(size));
 	return size == 1001 ? XDP_ABORTED : XDP_PASS;
 }
 
