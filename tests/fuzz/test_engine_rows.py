@@ -55,7 +55,13 @@ def test_a_flood_of_flows_fills_a_map(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("program", "runs"),
-    [("routed", 300_000), ("summed", 400_000), ("addressed", 20_000), ("sent_by", 20_000)],
+    [
+        ("routed", 300_000),
+        ("summed", 400_000),
+        ("addressed", 20_000),
+        ("sent_by", 20_000),
+        ("sent_to", 20_000),
+    ],
 )
 @pytest.mark.slow
 def test_what_no_constant_alone_leads_to_is_reached(program: str, runs: int) -> None:

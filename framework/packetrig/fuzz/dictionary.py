@@ -123,10 +123,15 @@ def _of_code(spec: Spec) -> Iterator[Word]:
 
 
 def _sixteen(code: bytes) -> Iterator[Word]:
-    """Join neighbours of eight bytes: clang compares an IPv6 address by two numbers."""
+    """Join neighbours: clang compares an IPv6 address by two numbers, people by four."""
     found = [value.to_bytes(8, "little") for value in _compared(code) if value >> 32]
     for one, other in pairwise(found):
         yield from (Word(one + other), Word(other + one))
+    fours = [value.to_bytes(4, "little") for value in _compared(code) if 0 < value >> 16 < 1 << 16]
+    fours = [each for each in fours if each[1:] != b"\xff\xff\xff"]
+    for at in range(len(fours) - 3):
+        four = fours[at : at + 4]
+        yield from (Word(b"".join(four), Kind.V6), Word(b"".join(reversed(four)), Kind.V6))
 
 
 def _lengths(spec: Spec, loaded: Object) -> Iterator[Word]:

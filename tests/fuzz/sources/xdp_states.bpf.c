@@ -76,3 +76,16 @@ int sent_by(struct xdp_md *ctx)
 		differs |= source[i] ^ station[i];
 	return differs ? XDP_PASS : XDP_ABORTED;
 }
+
+SEC("xdp")
+int sent_to(struct xdp_md *ctx)
+{
+	__be32 to[4];
+
+	if (bpf_xdp_load_bytes(ctx, 38, to, sizeof(to)) < 0)
+		return XDP_PASS;
+	return (to[0] ^ bpf_htonl(0xfd00fd01)) | (to[1] ^ bpf_htonl(0x00aa00bb)) |
+			       (to[2] ^ bpf_htonl(0x12)) | (to[3] ^ bpf_htonl(0x99))
+		       ? XDP_PASS
+		       : XDP_ABORTED;
+}
