@@ -163,6 +163,18 @@ def test_evidence_of_another_program_of_the_object_is_named(
     assert "says nothing of the program new_xdp" in ended.err
 
 
+def test_a_program_that_was_judged_by_tail_calls_alone_is_no_entry(
+    deploy: Deploy, gated: Path, change: Change
+) -> None:
+    rules = json.loads((gated / "evidence.json").read_text())["rules"]
+    measured = {**rules["verifier"]["measured"], "callees": ["old_xdp"]}
+
+    ended = deploy(change(rules={"verifier": {**rules["verifier"], "measured": measured}}))
+
+    assert ended.code == 2
+    assert "has judged old_xdp by tail calls alone" in ended.err
+
+
 def test_a_signature_that_is_required_must_be_by_that_key(
     machine: Rig, deploy: Deploy, gated: Path, change: Change, tmp_path: Path
 ) -> None:

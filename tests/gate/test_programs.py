@@ -152,3 +152,74 @@ def test_an_object_needs_tests_that_used_exactly_it(
     assert found["xdp_mac_filter"].outcome("tests").shown == "1 passed"
     assert found["xdp_untag"].decision is gate.Decision.REFUSED
     assert found["xdp_untag"].outcome("tests").shown == "none used it"
+
+
+CALLS = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1);
+	__type(key, __u32); __type(value, __u32); } seen SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 2);
+	__type(key, __u32); __type(value, __u32); } next SEC(".maps");
+SEC("xdp") int begin(struct xdp_md *ctx)
+{
+	__u32 zero = 0, *length = bpf_map_lookup_elem(&seen, &zero);
+	if (length)
+		*length = ctx->data_end - ctx->data;
+	bpf_tail_call(ctx, &next, 1);
+	return XDP_PASS;
+}
+/* Relies on its caller: nobody else runs it. */
+SEC("xdp") int decide(struct xdp_md *ctx)
+{
+	__u32 zero = 0, *length = bpf_map_lookup_elem(&seen, &zero);
+	(void)ctx;
+	return length && *length ? XDP_DROP : XDP_ABORTED;
+}
+char LICENSE[] SEC("license") = "GPL";
+"""
+RULES = """
+[verifier]
+[replay]
+pcap = ["fixtures/pcap/dns.pcap"]
+setup = "{setup}"
+[fuzz]
+runs = 2000
+[speed]
+packet = "fixtures/pcap/dns.pcap"
+max-ns-per-packet = 1000000
+[live]
+modes = ["generic"]
+traffic = false
+"""
+
+
+@pytest.mark.slow
+def test_a_program_that_only_tail_calls_reach_is_run_through_its_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "xdp_calls.bpf.c").write_text(CALLS)
+    (tmp_path / "calls.toml").write_text('format = 1\n[maps.next]\n1 = "decide"\n')
+    rules = RULES.replace("{setup}", str(tmp_path / "calls.toml"))
+
+    found = judged([tmp_path / "xdp_calls.bpf.c"], rules, tmp_path, monkeypatch)["xdp_calls"]
+
+    assert found.decision is gate.Decision.DEPLOY, [each.reasons for each in found.outcomes]
+    assert found.outcome("verifier").shown.endswith(" insns, decide by tail calls")
+    assert found.outcome("verifier").measured["callees"] == ["decide"]
+    for rule in ("fuzz", "speed"):
+        assert set(found.outcome(rule).measured["programs"]) == {"begin"}
+    assert {each["program"] for each in found.outcome("live").measured["reports"]} == {"begin"}
+
+
+@pytest.mark.slow
+def test_a_program_in_no_slot_is_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "xdp_calls.bpf.c").write_text(CALLS)
+
+    found = judged([tmp_path / "xdp_calls.bpf.c"], "[fuzz]\nruns = 2000\n", tmp_path, monkeypatch)[
+        "xdp_calls"
+    ]
+
+    assert found.decision is gate.Decision.REFUSED
+    (reason,) = found.outcome("fuzz").reasons
+    assert "decide: it_never_aborts" in reason.text

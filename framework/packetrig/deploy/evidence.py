@@ -61,6 +61,8 @@ def _troubles(
         )
     if program not in found.tags:
         yield f"says nothing of the program {program}; {_AGAIN}"
+    if program in found.callees:
+        yield f"has judged {program} by tail calls alone: attach the program that calls it"
     running = Path("/proc/sys/kernel/osrelease").read_text(encoding="utf-8").strip()
     if found.kernel != running:
         yield f"is for the kernel {found.kernel}, this one is {running}; {_AGAIN}"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .. import files
+from .._bpf.kinds import MapKind
 from ..errors import CompileError, Error
+from ..program import Program
 from ..spec import Spec, build
+from .captures import read_setup
 from .outcome import Answer, Candidate, Outcome, Reason
 
 # clang cannot find a header: whether the program is wrong or the machine incomplete is not known.
@@ -65,6 +70,29 @@ def prepare(
         return Candidate(name, given, source=given, kind=kind), _undecided(e)
     candidate = Candidate(name, given, path, spec, given, source_sha256, built.command, kind, built)
     return candidate, _warned(built.warnings, warnings)
+
+
+def without_callees(candidate: Candidate, pattern: str | None) -> Candidate:
+    """Take down which programs stand in program arrays, by the source or by set-up files.
+
+    They rely on what their callers did. Where all of them call each other, all are entries. What
+    cannot be loaded is told of by the rule that needs it.
+    """
+    spec = candidate.spec
+    kinds = {table.kind for table in spec.maps.values()} if spec else set()
+    if spec is None or len(spec.programs) < 2 or MapKind.PROG_ARRAY not in kinds:
+        return candidate
+    held: set[str] = set()
+    for name in spec.programs:
+        with (
+            contextlib.suppress(Error),
+            read_setup(pattern, candidate, name).load(spec, kind=candidate.kind) as loaded,
+        ):
+            for table in loaded.maps.values():
+                if table.kind is MapKind.PROG_ARRAY:
+                    held |= {each.name for each in table.values() if isinstance(each, Program)}
+    callees = tuple(name for name in spec.programs if name in held)
+    return replace(candidate, callees=callees if len(callees) < len(spec.programs) else ())
 
 
 def _ship(data: bytes, path: Path) -> Path:

@@ -60,7 +60,8 @@ def replayed(
     assert candidate.spec is not None
     seen = _Seen()
     with candidate.spec.load(kind=candidate.kind) as probe:
-        names = [name for name, p in probe.programs.items() if p.kind in _FRAME_KINDS]
+        takers = [name for name, p in probe.programs.items() if p.kind in _FRAME_KINDS]
+    names = candidate.entries(takers)
     for name in names:
         setup = setup_for(rule, candidate, name)
         with setup.load(candidate.spec, kind=candidate.kind) as loaded:

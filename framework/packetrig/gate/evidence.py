@@ -77,6 +77,12 @@ class Evidence:
         return {name: str(each.get("tag")) for name, each in self.document["programs"].items()}
 
     @property
+    def callees(self) -> frozenset[str]:
+        """Return the programs that were run through those that tail-call them, and no other way."""
+        found = self.document["rules"].get("verifier") or {}
+        return frozenset((found.get("measured") or {}).get("callees") or ())
+
+    @property
     def is_signed(self) -> bool:
         """Tell whether it says that it is signed; `check_signature` tells whether that is true."""
         return bool(self.document.get("signature"))

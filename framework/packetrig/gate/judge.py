@@ -15,7 +15,7 @@ from ..errors import Error, Failure, PolicyError
 from ..packets import pcap
 from ..replay import expectations
 from . import captures, covered, fuzzed, rules, speed, suite
-from .candidates import check_names, prepare
+from .candidates import check_names, prepare, without_callees
 from .captures import Capture
 from .outcome import RULES, Answer, Candidate, Judged, Outcome, Reason
 from .policy import Coverage, Policy, Rules, Tests
@@ -88,7 +88,8 @@ def _judge_one(
     deployed: captures.Asked | None,
 ) -> Iterator[Asking | Judged]:
     wanted = policy.rules
-    candidate = captures.sized(candidate, wanted.replay.setup if wanted.replay else None)
+    pattern = wanted.replay.setup if wanted.replay else None
+    candidate = without_callees(captures.sized(candidate, pattern), pattern)
     outcomes = [built]
     programs: dict[str, dict[str, Any]] = {}
     if candidate.spec is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -75,7 +75,8 @@ class Candidate:
 
     `given` is what the user named, `path` the object file that ships; `spec` holds its bytes, and
     is None when there is no object. `built` is the same as the compiler made it, which knows its
-    source and command; None for an object that was given.
+    source and command; None for an object that was given. `callees` are the programs that stand in
+    its program arrays: they are run through the others, and rules that run programs leave them out.
     """
 
     name: str
@@ -87,6 +88,11 @@ class Candidate:
     command: tuple[str, ...] = ()
     kind: str | None = None
     built: Spec | None = None
+    callees: tuple[str, ...] = ()
+
+    def entries(self, programs: Iterable[str]) -> list[str]:
+        """Leave out of some programs those that only tail calls reach."""
+        return [name for name in programs if name not in self.callees]
 
     @property
     def kinds(self) -> str:

@@ -49,8 +49,10 @@ def verifier(
     # Optional ones (SEC("?xdp")), and those that trace the kernel: nothing is said of them.
     left_out = [name for name in candidate.spec.programs if name not in programs]
     shown += f", without {', '.join(left_out)}" if left_out else ""
+    shown += f", {', '.join(candidate.callees)} by tail calls" if candidate.callees else ""
     answer = Answer.REFUSED if refused else Answer.UNDECIDED if unknown else Answer.HELD
     measured = {"limits": limits, "programs": programs, "left-out": left_out}
+    measured |= {"callees": list(candidate.callees)} if candidate.callees else {}
     return Outcome("verifier", answer, shown, (*refused, *unknown), measured), programs
 
 
@@ -122,7 +124,8 @@ def on_a_wire(
     ]
     reports: list[live.SmokeReport] = []
     with candidate.spec.load(kind=candidate.kind) as probe:
-        fitting = [(n, mode) for n, p in probe.programs.items() for mode in _modes(p, rule)]
+        names = candidate.entries(probe.programs)
+        fitting = [(n, mode) for n in names for mode in _modes(probe.programs[n], rule)]
     for name, mode in fitting:
         setup = setup_for(replay_rule, candidate, name)
         with setup.load(candidate.spec, kind=candidate.kind) as loaded:

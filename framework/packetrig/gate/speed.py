@@ -41,7 +41,8 @@ def measured(candidate: Candidate, rule: policy.Speed, setup: str | None) -> Out
     """
     assert candidate.spec is not None
     with candidate.spec.load(kind=candidate.kind) as probe:
-        names = [n for n, p in probe.programs.items() if bench.is_measurable(p.kind)]
+        takers = [n for n, p in probe.programs.items() if bench.is_measurable(p.kind)]
+    names = candidate.entries(takers)
     if not names:
         reason = Reason(f"no frame can be given to a program of kind {candidate.kinds}")
         return Outcome("speed", Answer.DOES_NOT_APPLY, "-", (reason,))
