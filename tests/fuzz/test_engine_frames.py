@@ -82,6 +82,23 @@ def test_repaired_lengths_end_where_the_frame_ends() -> None:
         )
 
 
+@pytest.mark.parametrize("network", [V4, V6], ids=["ipv4", "ipv6"])
+def test_a_first_fragment_has_the_udp_length_of_its_datagram(network: craft.Network) -> None:
+    packet = network.frame(craft.udp(bytes(16), network, length=1000), craft.UDP)
+    first, atomic = bytearray(packet), bytearray(packet)
+    if network is V4:
+        place, first[20:22], atomic[20:22] = 38, b"\x20\x00", b"\x00\x00"
+    else:
+        place, first[20], atomic[20] = 66, 44, 44
+        first[54:54] = bytes((17, 0, 0, 1, 0, 0, 0, 9))
+        atomic[54:54] = bytes((17, 0, 0, 0, 0, 0, 0, 9))
+
+    kept = repaired(bytes(first), lengths=True)
+    assert int.from_bytes(kept[place : place + 2], "big") == 1000
+    whole = repaired(bytes(atomic), lengths=True)
+    assert int.from_bytes(whole[place : place + 2], "big") == 8 + 16
+
+
 def test_udp_without_a_checksum_stays_without_one() -> None:
     frame = V4.frame(craft.udp(b"data", V4, checksum=0), craft.UDP)
 

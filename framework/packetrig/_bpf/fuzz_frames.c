@@ -466,17 +466,26 @@ static void fz_checksum(uint8_t *frame, const struct fz_walk *w, const struct fz
 /* Each packet goes to the end of the frame, but for what is behind its own padding. */
 static void fz_lengths(uint8_t *frame, uint32_t size, const struct fz_walk *w)
 {
+	bool is_first_fragment = false;
+
 	for (uint32_t i = 0; i < w->count; i++) {
 		const struct fz_header *h = &w->headers[i];
 
 		if (h->at + 8u > size)
 			return;
-		if (h->kind == FZ_IP4 && h->at + 20u <= size)
+		if (h->kind == FZ_IP4 && h->at + 20u <= size) {
 			fz_put16(frame + h->at + 2, size - h->at);
-		else if (h->kind == FZ_IP6 && h->at + 40u <= size)
+			is_first_fragment = (fz_u16(frame, size, h->at + 6) & 0x3fff) == 0x2000;
+		} else if (h->kind == FZ_IP6 && h->at + 40u <= size) {
 			fz_put16(frame + h->at + 4, size - h->at - 40);
-		else if (h->kind == FZ_UDP)
+			is_first_fragment = false;
+		} else if (h->kind == FZ_FRAGMENT6) {
+			is_first_fragment = (fz_u16(frame, size, h->at + 2) & 0xfff9) == 1;
+		} else if (h->kind == FZ_UDP &&
+			   /* that of the whole datagram is right there */
+			   !(is_first_fragment && fz_u16(frame, size, h->at + 4) > size - h->at)) {
 			fz_put16(frame + h->at + 4, size - h->at);
+		}
 	}
 }
 

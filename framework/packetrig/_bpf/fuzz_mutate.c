@@ -843,13 +843,22 @@ static bool fz_quote(struct fz_frame *f, const struct fz_walk *w, uint32_t varia
 static bool fz_fragmented(struct fz_frame *f, const struct fz_walk *w, uint32_t variant)
 {
 	static const uint16_t places[] = { 0x2000, 1, 185, 0x20b9, 0x1fff, 0x4000, 2, 0x8000 };
-	const struct fz_header *ip = fz_find(w, FZ_IPS);
+	const struct fz_header *ip = fz_find(w, FZ_IPS), *udp;
+	struct fz_walk fragment;
 
 	if (!ip || !ip->is_whole)
 		return false;
-	if (ip->kind == FZ_IP6)
-		return fz_add_extension(f, w, 3 + variant % 3);
-	fz_put16(f->data + ip->at + 6, places[variant % FZ_COUNT(places)]);
+	if (ip->kind == FZ_IP6) {
+		if (!fz_add_extension(f, w, 3 + variant % 3))
+			return false;
+	} else {
+		fz_put16(f->data + ip->at + 6, places[variant % FZ_COUNT(places)]);
+	}
+	/* Of a first fragment UDP's length is that of the whole datagram; of others it is repaired. */
+	fz_walk(f->data, f->size, &fragment);
+	udp = fz_find(&fragment, FZ_BIT(FZ_UDP));
+	if (udp && udp->is_whole)
+		fz_put16(f->data + udp->at + 4, f->size - udp->at + 1480);
 	return true;
 }
 
