@@ -177,6 +177,11 @@ DAY = datetime.date(2026, 7, 1)
         ("version = 1\n[fuzz]\ntime = '60'", "[fuzz] time", "'30s', '5m' or '1h'"),
         ("version = 1\n[fuzz]\ntime = '0s'", "[fuzz] time", "'0s' does not fit"),
         ("version = 1\n[fuzz]\nruns = 0", "[fuzz] runs", "0 does not fit"),
+        (
+            "version = 1\n[fuzz]\nruns = 1\nwithout = { xdp_nat = ['hops'] }",
+            "[fuzz] without.xdp_nat",
+            "a_forwarded_packet_loses_one_hop, ",
+        ),
         ("version = 1\n[fuzz]\nruns = 1\nworkers = 0", "[fuzz] workers", "from 1"),
         ("version = 1\n[fuzz]\nruns = 1\nseed = -1", "[fuzz] seed", "a whole number from 0"),
         ("version = 2\n[kernels]", "version", "2 is newer than this packetrig"),

@@ -223,3 +223,18 @@ def test_a_program_in_no_slot_is_an_entry(tmp_path: Path, monkeypatch: pytest.Mo
     assert found.decision is gate.Decision.REFUSED
     (reason,) = found.outcome("fuzz").reasons
     assert "decide: it_never_aborts" in reason.text
+
+
+@pytest.mark.slow
+def test_a_check_that_is_not_a_programs_to_hold_is_left_out_for_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "xdp_calls.bpf.c").write_text(CALLS)
+    rule = '[fuzz]\nruns = 2000\nwithout = { decide = ["it_never_aborts"] }\n'
+
+    found = judged([tmp_path / "xdp_calls.bpf.c"], rule, tmp_path, monkeypatch)["xdp_calls"]
+
+    assert found.decision is gate.Decision.DEPLOY
+    programs = found.outcome("fuzz").measured["programs"]
+    assert "it_never_aborts" in programs["begin"]["checks"]
+    assert "it_never_aborts" not in programs["decide"]["checks"]

@@ -100,7 +100,10 @@ def searched(candidate: Candidate, rule: policy.Fuzz, setup: str | None, *, seed
         state = read_setup(rule.setup or setup, candidate, name)
         found = _Seen(name, number)
         spec = candidate.built or candidate.spec
-        recipe = fuzz.Recipe.of(spec, setup=state, program=name, kind=candidate.kind)
+        without = tuple((rule.without or {}).get(name, ()))
+        recipe = fuzz.Recipe.of(
+            spec, setup=state, program=name, kind=candidate.kind, without=without
+        )
         for event in fuzz.campaign(
             recipe,
             seconds=rule.seconds,

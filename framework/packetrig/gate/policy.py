@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from .. import files
+from .. import checks, files
 from ..errors import Error, NotFound, PolicyError
 from . import waivers
 from .outcome import RULES
@@ -40,6 +40,12 @@ def _of_a_file(path: str) -> str:
 
 def _on_one_line(text: str) -> str:
     return " ".join(text.split())  # as reports show it: TOML's texts may have several
+
+
+def _a_check(name: str) -> str:
+    if all(name != each.name for each in checks.builtin):
+        raise ValueError(name)
+    return name
 
 
 _OneLine = Annotated[_Text, AfterValidator(_on_one_line)]
@@ -131,6 +137,11 @@ class Fuzz(_Section):
     workers: _Count = Field(1, le=1024, description=_FROM_ONE)
     setup: _Path | None = Field(None, description="a path; {program} and {object} are filled in")
     crashes: _File | None = Field(None, description="a folder, where findings are written")
+    without: dict[str, list[Annotated[str, AfterValidator(_a_check)]]] | None = Field(
+        None,
+        description="for programs by name, built-in checks that are not theirs to hold: "
+        + ", ".join(each.name for each in checks.builtin),
+    )
 
     @property
     def seconds(self) -> float | None:
@@ -324,9 +335,9 @@ def _names(section: type[BaseModel]) -> list[str]:
 
 
 def _allowed(where: Sequence[str]) -> str:
-    section = _section(where[:-1])
+    section, key = _section(where[:-1]), where[:2][-1:]  # below a key there is what it allows
     for name, field in section.model_fields.items():
-        if where and where[-1] in (name, field.alias):
+        if key and key[0] in (name, field.alias):
             return field.description or "see docs/gate.md"
     return "see docs/gate.md"
 
