@@ -87,6 +87,9 @@ def belt(*stages: Object | Program) -> Belt:
         trip = road.run(packet)
         assert [step.verdict for step in trip] == [XDP.PASS, TC.OK]
     """
+    for stage in stages:
+        if not hasattr(stage, "run"):
+            raise Error(f"a belt takes objects and programs, not {stage!r}")
     programs = [stage if isinstance(stage, Program) else stage.program for stage in stages]
     for program in programs:
         if program.kind not in ("xdp", "tc"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .entries import Entries
-from .errors import Failure
+from .errors import Error, Failure
 from .objects import Object
 from .packets import explain, to_bytes
 from .program import Program
@@ -81,7 +81,11 @@ def compare(was: Run, now: Run, *, verdicts: Verdicts | None = None, maps: bool 
 
 
 def _program(given: Object | Program) -> Program:
-    return given.program if isinstance(given, Object) else given
+    if isinstance(given, Object):
+        return given.program
+    if not hasattr(given, "run"):
+        raise Error(f"same() takes two objects or programs and a packet, not {given!r}")
+    return given
 
 
 def _name(run: Run) -> str:

@@ -290,6 +290,12 @@ def build(
         NotFound: There is no such file.
         ToolMissing: There is no clang.
     """
+    for name, given, example in (
+        ("define", define, '{"LIMIT": 5}'),
+        ("mocks", mocks, '{"bpf_ktime_get_ns": 0}'),
+    ):
+        if given is not None and not isinstance(given, Mapping):
+            raise Error(f"{name}: {given!r} names no values; write {name}={example}")
     source = Path(source)
     if files.is_object(source):
         if mocks:

@@ -369,3 +369,8 @@ def test_a_check_that_does_not_hold_is_a_failure_of_the_program(load: Load) -> N
 def test_a_check_that_breaks_is_an_error_and_no_finding(load: Load) -> None:
     with pytest.raises(Error, match="check it_is_broken itself failed: ValueError: oh"):
         it_is_broken(FRAME, load(FIRST).run(FRAME))
+
+
+def test_a_packet_is_no_stage() -> None:
+    with pytest.raises(Error, match="a belt takes objects and programs, not b'packet'"):
+        packetrig.belt(b"packet")  # type: ignore[arg-type]

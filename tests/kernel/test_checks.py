@@ -510,6 +510,8 @@ def test_the_length_changes_as_declared(judged: Judged) -> None:
         checks.length_changes(by=20)(PACKET, shorter)
     with pytest.raises(Failure, match="declared is nothing"):
         checks.length_changes()(PACKET, shorter)
+    with pytest.raises(Error, match=r"length_changes\(by='x'\): 'x' is no number of bytes"):
+        checks.length_changes(by="x")  # type: ignore[arg-type]
 
 
 def test_a_second_pass_is_held_to_the_first(judged: Judged) -> None:

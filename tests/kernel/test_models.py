@@ -354,3 +354,8 @@ def test_programs_that_count_on_each_processor_are_compared_on_one(
     assert places == [places[0]] * len(places)
     assert len(places[0]) == 1
     assert os.sched_getaffinity(0) == home
+
+
+def test_what_is_no_program_cannot_be_compared(firewall: Object) -> None:
+    with pytest.raises(Error, match=r"same\(\) takes two objects or programs and a packet, not b'"):
+        packetrig.same(firewall, PACKET, PACKET)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from packetrig import toolchain
+from packetrig import build, toolchain
 from packetrig.errors import CompileError, Error, NotFound, ToolMissing
 
 # A stand-in for clang that takes 3 ms: its object is the source with its headers; it logs each run.
@@ -523,3 +523,10 @@ def test_a_source_and_its_headers_may_have_any_name(real, tmp_path):
     assert toolchain.compile(source).cached
     header.write_text("int yyy;\n")
     assert not toolchain.compile(source).cached
+
+
+@pytest.mark.parametrize("given", ["LIMIT=5", ["LIMIT"]])
+@pytest.mark.parametrize("name", ["define", "mocks"])
+def test_what_names_no_values_is_named(name: str, given: object) -> None:
+    with pytest.raises(Error, match=f"^{name}: .* names no values; write {name}="):
+        build("progs/xdp_untag.bpf.c", **{name: given})  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Error
 from ..packets import frames
@@ -68,7 +68,9 @@ def length_changes(*, by: int | Collection[int] = ()) -> Check:
 
     A collection lists all that may be: `by=(20, 40)`. Keeping the length is always allowed.
     """
-    allowed = {0, *((by,) if isinstance(by, int) else by)}
+    allowed: set[Any] = {0, *((by,) if isinstance(by, int) else by)}
+    if odd := [each for each in allowed if not isinstance(each, int)]:
+        raise Error(f"length_changes(by={by!r}): {odd[0]!r} is no number of bytes")
     told = " or ".join(f"{each:+d}" for each in sorted(allowed - {0})) or "nothing"
 
     def the_length_changes_only_as_declared(before: bytes, run: Run) -> None:
