@@ -59,9 +59,7 @@ def replayed(
     """Replay every capture through every program that takes frames."""
     assert candidate.spec is not None
     seen = _Seen()
-    with candidate.spec.load(kind=candidate.kind) as probe:
-        takers = [name for name, p in probe.programs.items() if p.kind in _FRAME_KINDS]
-    names = candidate.entries(takers)
+    names = candidate.entries(lambda program: program.kind in _FRAME_KINDS)
     for name in names:
         setup = setup_for(rule, candidate, name)
         with setup.load(candidate.spec, kind=candidate.kind) as loaded:

@@ -88,9 +88,7 @@ def _first(failure: Failure) -> str:
 def searched(candidate: Candidate, rule: policy.Fuzz, setup: str | None, *, seed: int) -> Outcome:
     """Search each program that takes frames for what it handles wrongly."""
     assert candidate.spec is not None
-    with candidate.spec.load(kind=candidate.kind) as probe:
-        takers = [name for name, program in probe.programs.items() if program.kind in _KINDS]
-    names = candidate.entries(takers)
+    names = candidate.entries(lambda program: program.kind in _KINDS)
     if not names:
         reason = Reason(f"campaigns know no programs of kind {candidate.kinds}")
         return Outcome("fuzz", Answer.DOES_NOT_APPLY, "-", (reason,))

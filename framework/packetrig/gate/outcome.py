@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from ..program import Program
 from ..spec import Spec
 
 RULES = ("build", "verifier", "tests", "coverage", "replay", "fuzz", "speed", "live")
@@ -90,9 +91,12 @@ class Candidate:
     built: Spec | None = None
     callees: tuple[str, ...] = ()
 
-    def entries(self, programs: Iterable[str]) -> list[str]:
-        """Leave out of some programs those that only tail calls reach."""
-        return [name for name in programs if name not in self.callees]
+    def entries(self, takes: Callable[[Program], bool]) -> list[str]:
+        """Name the programs that a rule takes, without those that only tail calls reach."""
+        assert self.spec is not None
+        with self.spec.load(kind=self.kind) as probe:
+            found = probe.programs.items()
+            return [name for name, p in found if takes(p) and name not in self.callees]
 
     @property
     def kinds(self) -> str:

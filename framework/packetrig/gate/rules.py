@@ -124,8 +124,8 @@ def on_a_wire(
     ]
     reports: list[live.SmokeReport] = []
     with candidate.spec.load(kind=candidate.kind) as probe:
-        names = candidate.entries(probe.programs)
-        fitting = [(n, mode) for n in names for mode in _modes(probe.programs[n], rule)]
+        entries = [p for name, p in probe.programs.items() if name not in candidate.callees]
+        fitting = [(p.name, mode) for p in entries for mode in _modes(p, rule)]
     for name, mode in fitting:
         setup = setup_for(replay_rule, candidate, name)
         with setup.load(candidate.spec, kind=candidate.kind) as loaded:

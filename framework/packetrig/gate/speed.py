@@ -39,10 +39,7 @@ def measured(candidate: Candidate, rule: policy.Speed, setup: str | None) -> Out
     A limit is held when three quarters of the samples are within it, and broken when three quarters
     are beyond; in between nothing is known: the machine is too noisy for this limit.
     """
-    assert candidate.spec is not None
-    with candidate.spec.load(kind=candidate.kind) as probe:
-        takers = [n for n, p in probe.programs.items() if bench.is_measurable(p.kind)]
-    names = candidate.entries(takers)
+    names = candidate.entries(lambda program: bench.is_measurable(program.kind))
     if not names:
         reason = Reason(f"no frame can be given to a program of kind {candidate.kinds}")
         return Outcome("speed", Answer.DOES_NOT_APPLY, "-", (reason,))
