@@ -143,7 +143,7 @@ def _lengths(spec: Spec, loaded: Object) -> Iterator[Word]:
         if section.flags & _EXECUTABLE:
             values |= dict.fromkeys(_compared(code))
             values |= dict.fromkeys(_added(code))
-    values |= dict.fromkeys(_constants(spec, loaded))
+    values |= dict.fromkeys(_numbers(_constants(spec, loaded)))
     for value in values:
         if _LEAST_LENGTH <= value <= _MOST_LENGTH:
             yield Word(value.to_bytes(2, "big"), Kind.LENGTH)
@@ -191,18 +191,20 @@ def _of_constants(spec: Spec, loaded: Object) -> Iterator[Word]:
     for name, (_, data) in spec.sections.items():
         if name.startswith(".rodata"):
             yield from (Word(text) for text in _PRINTABLE.findall(data))
-    for name, found in spec.globals.items():
-        value = loaded.globals[name] if found.is_const else None
+    for value in _constants(spec, loaded):
         if isinstance(value, bytes) and 1 < len(value) <= _MOST_BYTES:
             yield Word(bytes(value), _KINDS.get(len(value), Kind.ANY))
-    for value in _constants(spec, loaded):
-        yield Word(value.to_bytes(2 if value < 1 << 16 else 4, "big"), Kind.NUMBER)
-        yield from (Word(each) for each in _spelled(value))
+    for number in _numbers(_constants(spec, loaded)):
+        yield Word(number.to_bytes(2 if number < 1 << 16 else 4, "big"), Kind.NUMBER)
+        yield from (Word(each) for each in _spelled(number))
 
 
-def _constants(spec: Spec, loaded: Object) -> Iterator[int]:
-    for name, found in spec.globals.items():
-        value = loaded.globals[name] if found.is_const else None
+def _constants(spec: Spec, loaded: Object) -> Iterator[object]:
+    return (loaded.globals[name] for name, found in spec.globals.items() if found.is_const)
+
+
+def _numbers(values: Iterable[object]) -> Iterator[int]:
+    for value in values:
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 32:
             yield value
 

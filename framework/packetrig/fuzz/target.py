@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -177,15 +177,18 @@ class Target:
         told = self.story(frames)
         return told[1] if told else None
 
-    def story(self, frames: Sequence[bytes]) -> tuple[int, Failure] | None:
-        """Do what `check` does, and tell the number of the frame that fails."""
+    def story(self, frames: Sequence[bytes], *, judged: int = 0) -> tuple[int, Failure] | None:
+        """Do what `check` does, and tell the number of the frame that fails.
+
+        Those before the number `judged` are run, and not judged.
+        """
         self.begin(self.plain)
         if self.other is not None:
             self.begin(self.other)
         with self.plain.state.on_one_cpu():
             for number, frame in enumerate(frames):
                 try:
-                    self._judge(frame)
+                    (self._judge if number >= judged else self._run)(frame)
                 except InputRefused:
                     continue
                 except Failure as failure:
@@ -194,22 +197,13 @@ class Target:
 
     def last(self, frames: Sequence[bytes]) -> Failure | None:
         """Do what `check` does for the last frame; those before it are run, and not judged."""
-        self.begin(self.plain)
-        if self.other is not None:
-            self.begin(self.other)
-        with self.plain.state.on_one_cpu():
-            for frame in frames[:-1]:
-                with suppress(InputRefused):
-                    self.plain_program.run(frame)
-                    if self.other_program is not None:
-                        self.other_program.run(frame)
-            try:
-                self._judge(frames[-1])
-            except InputRefused:
-                return None
-            except Failure as failure:
-                return failure
-        return None
+        told = self.story(frames, judged=len(frames) - 1)
+        return told[1] if told else None
+
+    def _run(self, frame: bytes) -> None:
+        self.plain_program.run(frame)
+        if self.other_program is not None:
+            self.other_program.run(frame)
 
     def _judge(self, frame: bytes) -> None:
         recipe = self.recipe
