@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import packetrig
-from packetrig import Spec, deploy
+from packetrig import Object, Spec, deploy
 from packetrig.deploy import kernel
 from packetrig.live import hooks
 from packetrig.live.rtnl import netlink
@@ -176,15 +176,20 @@ def test_a_strangers_link_is_borrowed_and_given_back(
     assert standing() == []
 
 
+def link_of_somebody_else(machine: Rig, strange: Object) -> int:
+    """Attach a program by a link that packetrig knows nothing of; return its descriptor."""
+    right = machine.wire.right
+    with right.namespace.inside():
+        return kernel.create_link(
+            strange.program.fd, right.index, "native", hook="xdp", doing="somebody else"
+        )
+
+
 def test_a_strangers_link_whose_owner_is_gone_still_gives_its_program_back(
     machine: Rig, attach: Attach, filters: Spec, standing: Callable[[], list[int]]
 ) -> None:
     with filters.load(program="old_xdp") as strange:
-        index = machine.wire.right.index
-        with machine.wire.right.namespace.inside():
-            link = kernel.create_link(
-                strange.program.fd, index, "native", hook="xdp", doing="somebody else"
-            )
+        link = link_of_somebody_else(machine, strange)
         attach("new_xdp", "--replace-foreign", strange.program.id)
         os.close(link)  # as when the process that attached it ends
 
@@ -201,11 +206,7 @@ def test_a_pin_of_a_strangers_link_goes_when_the_stranger_holds_it(
     machine: Rig, attach: Attach, filters: Spec, standing: Callable[[], list[int]]
 ) -> None:
     with filters.load(program="old_xdp") as strange:
-        index = machine.wire.right.index
-        with machine.wire.right.namespace.inside():
-            link = kernel.create_link(
-                strange.program.fd, index, "native", hook="xdp", doing="somebody else"
-            )
+        link = link_of_somebody_else(machine, strange)
         attach("new_xdp", "--replace-foreign", strange.program.id)
         kernel.update_link(link, strange.program.fd, expected=-1, doing="as a recovery does")
         shutil.rmtree(machine.state / "attached")  # and is killed then
