@@ -19,7 +19,7 @@ from packetrig import XDP, Failure, InputRefused, Object
 from packetrig import strategies as net
 from packetrig.checks import Check
 
-from . import answering, balancing, guarding, http, marking, routing, untagging
+from . import answering, balancing, guarding, http, limiting, marking, routing, untagging
 from .http import Reason
 
 PROGS = Path(__file__).parents[2] / "progs"
@@ -83,6 +83,7 @@ MODELLED = {
     "tc_ingress_ports": (guarding, guarding.TC_MODEL.tc_ingress_ports),
     "xdp_balancer": (balancing, balancing.MODEL.xdp_balancer),
     "xdp_ports": (guarding, guarding.MODEL.xdp_ports),
+    "xdp_ratelimit": (limiting, limiting.MODEL.xdp_ratelimit),
 }
 ON_THE_WIRE = {"tc_http_pull_forgotten", "tc_egress_balancer_pseudo_header"}
 
@@ -95,10 +96,14 @@ MODELLED_TWINS = sorted(twin for twin in TWINS - ON_THE_WIRE if right_program(tw
 
 
 @contextlib.contextmanager
-def loaded(name: str, set_up: Callable[[Object], None]) -> Iterator[Object]:
-    with packetrig.build(PROGS / f"{name}.bpf.c").load() as program:
+def loaded(name: str, set_up: Callable[[Object], None], **values: int) -> Iterator[Object]:
+    with packetrig.build(PROGS / f"{name}.bpf.c").load(**values) as program:
         set_up(program)
         yield program
+
+
+def modelled(name: str, rules: Any) -> contextlib.AbstractContextManager[Object]:
+    return loaded(name, rules.set_up, **getattr(rules, "GLOBALS", {}))
 
 
 def failing(name: str) -> set[str]:
@@ -199,7 +204,7 @@ def test_the_model_objects_to_a_twin(twin: str) -> None:
     name = right_program(twin)
     rules, model = MODELLED[name]
 
-    with loaded(f"faulty/{twin}", rules.set_up) as program, pytest.raises(Failure) as caught:
+    with modelled(f"faulty/{twin}", rules) as program, pytest.raises(Failure) as caught:
         compare(program, name)
 
     assert caught.value.check == f"the model {model.name}"
@@ -208,5 +213,5 @@ def test_the_model_objects_to_a_twin(twin: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELLED)
 def test_the_model_agrees_with_the_right_program_as_long(name: str) -> None:
-    with loaded(name, MODELLED[name][0].set_up) as program:
+    with modelled(name, MODELLED[name][0]) as program:
         compare(program, name)
