@@ -168,18 +168,22 @@ started = []
 
 def test_it(wire):
     with wire.right.namespace.inside():
-        started.append(subprocess.Popen(["sleep", "60"]))
+        cat = subprocess.Popen(["cat", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    started.append(cat)
+    cat.stdin.write(b"up\\n")  # Popen returns before the command line can be read
+    cat.stdin.flush()
+    assert cat.stdout.readline() == b"up\\n"
 
 def test_it_is_ended():
     started[0].kill()
-    started[0].wait()
+    started[0].communicate()
 """
     )
 
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
 
     result.assert_outcomes(passed=2, errors=1)
-    result.stdout.re_match_lines([r".*behind on the wire: process \d+ \(sleep 60\) still runs"])
+    result.stdout.re_match_lines([r".*behind on the wire: process \d+ \(cat -\) still runs"])
 
 
 def test_a_test_that_leaves_a_wire_open_has_an_error(pytester):

@@ -65,7 +65,11 @@ def _processes(spaces: Iterable[Namespace]) -> list[str]:
             with suppress(OSError):
                 process = Path("/proc", child)
                 if (process / "ns/net").stat().st_ino in inside:
-                    words = (process / "cmdline").read_bytes().split(b"\0")
-                    name = b" ".join(words).decode(errors="replace").strip()
-                    found.append(f"process {child} ({name}) still runs inside")
+                    found.append(f"process {child} ({_named(process)}) still runs inside")
     return found
+
+
+def _named(process: Path) -> str:
+    # For a moment after exec a process has no command line; its name it always has.
+    words = (process / "cmdline").read_bytes().replace(b"\0", b" ").strip()
+    return (words or (process / "comm").read_bytes().strip()).decode(errors="replace")
