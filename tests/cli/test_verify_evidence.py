@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from packetrig import build
+from packetrig import build, fuzz
 from packetrig.gate import signing
 from packetrig.packets import pcap
 
@@ -184,6 +184,25 @@ def test_a_capture_that_changed_since_differs_and_one_that_is_gone_cannot_be_tol
     assert (same.code, answers(same)["captures"]) == (0, "same")
     assert (differs.code, answers(differs)["capture"]) == (1, "differs")
     assert (gone.code, answers(gone)["capture"]) == (2, "cannot tell")
+
+
+@pytest.mark.slow
+def test_frames_that_a_campaign_began_with_are_held_to_their_hashes(
+    packetrig: Command, place: Path
+) -> None:
+    corpus = fuzz.Corpus(place / "corpus")
+    corpus.add(bytes(60))
+    pcap.write(place / "two.pcap", [bytes(60), bytes(61)])
+    rules = 'version = 1\n[fuzz]\nruns = 500\ncorpus = "corpus"\nseeds = ["two.pcap"]\n'
+    (place / "gate.toml").write_text(rules)
+    packetrig("gate", MIX, "--policy", "gate.toml", "--evidence", "e.json")
+
+    same = packetrig("verify-evidence", "e.json", SHIPPED, "--json")
+    corpus.add(bytes(62))
+    differs = packetrig("verify-evidence", "e.json", SHIPPED, "--json")
+
+    assert answers(same)["seeds"] == "same"
+    assert (differs.code, answers(differs)["seed"]) == (1, "differs")
 
 
 def test_what_cannot_be_read_or_was_changed_is_one_line_and_exit_2(

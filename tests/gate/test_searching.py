@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from packetrig import build, fuzz, gate
+from packetrig.errors import Error
 from packetrig.gate import fuzzed, policy
 from packetrig.gate.outcome import Answer, Candidate, Decision, Outcome
+from packetrig.packets import pcap
 
 pytestmark = pytest.mark.slow
 
@@ -213,6 +216,84 @@ def test_a_finding_is_refused_and_can_be_repeated(place: Path) -> None:
     assert written.reasons[0].repeat == f"packetrig replay {finding.stem} --crashes crashes"
     assert allowed.decision is Decision.DEPLOY
     assert allowed.outcome("fuzz").shown == "1 finding"
+
+
+HIDDEN = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("xdp") int xdp_hidden(struct xdp_md *ctx)
+{
+	__u32 *word = (void *)(long)ctx->data;
+	if ((void *)(word + 1) > (void *)(long)ctx->data_end)
+		return XDP_PASS;
+	return *word * 2654435761u == 0x600dcafe ? 77 : XDP_PASS;
+}
+char LICENSE[] SEC("license") = "GPL";
+"""
+# The only word that the program takes wrongly: no search comes to it.
+WRONG = (0x600DCAFE * pow(2654435761, -1, 2**32) % 2**32).to_bytes(4, "little") + bytes(56)
+
+
+@pytest.fixture
+def hidden(place: Path) -> Path:
+    (place / "xdp_hidden.bpf.c").write_text(HIDDEN)
+    fuzz.Corpus(place / "corpus" / "xdp_hidden").add(WRONG)
+    pcap.write(place / "wrong.pcap", [WRONG])
+    return place
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ('corpus = "corpus/{program}"', "corpus/xdp_hidden"),
+        ('seeds = ["*.pcap"]', "wrong.pcap"),
+        ('seeds = ["corpus/{object}"]', "corpus/xdp_hidden"),
+    ],
+)
+def test_a_campaign_begins_with_the_frames_that_the_policy_names(
+    hidden: Path, key: str, path: str
+) -> None:
+    files = sorted(each for each in hidden.rglob("*") if each.suffix in (".frame", ".pcap"))
+    rules = "version = 1\n[fuzz]\nruns = 12000\nseed = 1\n"
+
+    alone = judged(rules, "xdp_hidden.bpf.c").outcome("fuzz")
+    one, other = (judged(rules + key, "xdp_hidden.bpf.c").outcome("fuzz") for _ in range(2))
+
+    assert alone.shown == "12000 runs"
+    assert one.shown == "1 finding"
+    assert one.measured == other.measured
+    told, plain = (each.measured["programs"]["xdp_hidden"] for each in (one, alone))
+    assert list(told["begun-with"]) == [path]
+    assert told["frames"]["fit"] == plain["frames"]["fit"] + 1
+    after = sorted(each for each in hidden.rglob("*") if each.suffix in (".frame", ".pcap"))
+    assert after == files
+
+
+def test_a_pattern_with_no_file_for_a_program_names_no_frames(hidden: Path) -> None:
+    keys = 'corpus = "none/{program}"\nseeds = ["none/{object}.pcap"]\n'
+
+    found = judged(f"version = 1\n[fuzz]\nruns = 3000\n{keys}", "xdp_hidden.bpf.c")
+
+    assert found.decision is Decision.DEPLOY
+    assert found.outcome("fuzz").measured["programs"]["xdp_hidden"]["begun-with"] == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ('corpus = "none"', "[fuzz] corpus: nothing is at 'none' in "),
+        ('seeds = ["*.none"]', "[fuzz] seeds: nothing is at '*.none' in "),
+        ('seeds = ["gate.toml"]', "gate.toml: no golden packet, and no crash file"),
+        ('corpus = "corpus"', "corpus/xdp_hidden: no part of a corpus"),
+    ],
+)
+def test_frames_that_are_not_there_stop_the_gate_before_anything_is_built(
+    hidden: Path, key: str, said: str
+) -> None:
+    with pytest.raises(Error, match=re.escape(said)):
+        judged(f"version = 1\n[fuzz]\nruns = 3000\n{key}\n", "xdp_hidden.bpf.c")
+
+    assert not (hidden / "build").exists()
 
 
 def test_a_program_without_packets_is_not_searched(place: Path) -> None:

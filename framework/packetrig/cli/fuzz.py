@@ -217,8 +217,7 @@ def _seeds(recipe: Recipe, files: tuple[str, ...]) -> tuple[bytes, ...] | None:
     if not files:
         return None
     words = Words.of(recipe.setup.maps, recipe.setup.globals)
-    mine = [frame for each in files for frame in given.frames_of(each)]
-    return tuple(dict.fromkeys((*mine, *default_seeds(words))))
+    return default_seeds(words, [frame for each in files for frame in given.frames_of(each)])
 
 
 def _told(

@@ -354,6 +354,7 @@ class Campaign:
         return shares
 
 
-def default_seeds(words: Words) -> tuple[bytes, ...]:
-    """Give what a campaign begins with where nothing is named."""
-    return tuple(dict.fromkeys((*sources.plain(), *sources.of_setup(words), *sources.broken())))
+def default_seeds(words: Words, given: Iterable[bytes] = ()) -> tuple[bytes, ...]:
+    """Give what a campaign begins with where nothing is named; frames that are, before it."""
+    own = (*sources.plain(), *sources.of_setup(words), *sources.broken())
+    return tuple(dict.fromkeys((*given, *own)))

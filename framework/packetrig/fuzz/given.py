@@ -30,12 +30,17 @@ def frames_of(path: str | Path) -> tuple[bytes, ...]:
         raise NotFound(f"{path}: there is no such file to take seeds from")
     files = [path]
     if path.is_dir():
-        files = sorted(each for each in path.rglob("*") if each.suffix in _KNOWN)
+        files = sorted(each for each in path.rglob("*") if is_known(each))
     found = [frame for each in files for frame in _frames(each, is_asked=each == path)]
     if not found:
         kinds = ", ".join(_KNOWN)
         raise Error(f"{path}: no seeds in it: no frame in any {kinds}")
     return tuple(found)
+
+
+def is_known(path: Path) -> bool:
+    """Tell whether a file in a folder is one that `frames_of` looks into."""
+    return path.suffix in _KNOWN
 
 
 def _frames(path: Path, *, is_asked: bool) -> Iterator[bytes]:

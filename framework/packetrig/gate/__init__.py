@@ -6,7 +6,7 @@ suite.py       the rule `tests`; recorder.py is its plugin inside pytest
 captures.py    the rule `replay`
 rules.py       the rules `verifier` and `live`
 covered.py     the rule `coverage`; counter.py is its plugin inside pytest
-fuzzed.py      the rule `fuzz`
+fuzzed.py      the rule `fuzz`; begun.py is what its campaigns begin with
 speed.py       the rule `speed`
 waivers.py     what is let through for a while all the same
 outcome.py     of a rule an outcome, of an object a decision

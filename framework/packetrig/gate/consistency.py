@@ -30,6 +30,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "rules * measured": (dict,),
     "rules replay measured captures": (dict,),
     "rules replay measured captures *": (str,),
+    "rules fuzz measured programs": (dict,),
+    "rules fuzz measured programs *": (dict,),
+    "rules fuzz measured programs * begun-with": (dict,),
+    "rules fuzz measured programs * begun-with *": (str,),
     "interface": (dict, NoneType),
     "tools *": (str,),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,9 @@ from .. import fuzz
 from ..errors import Failure
 from ..fuzz import Ended, Found, NewEntry, Progress, Started, Unrepeated, crashfile, repeat
 from ..fuzz.again import make_room
-from . import policy
+from ..fuzz.engine import default_seeds
+from ..fuzz.words import Words
+from . import begun, policy
 from .captures import filled, read_setup, run_words
 from .outcome import Answer, Candidate, Outcome, Reason
 
@@ -29,6 +31,9 @@ class _Seen:
     entries: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 0.0)])
     findings: dict[str, Found] = field(default_factory=dict)
     unrepeated: list[Unrepeated] = field(default_factory=list)
+    begun: Mapping[str, str] = field(default_factory=dict)
+    seeds: int = 0
+    unfit: int = 0
     why_plain: str = ""
     ended: Ended | None = None
 
@@ -36,6 +41,7 @@ class _Seen:
         match event:
             case Started():
                 self.why_plain = event.why_plain
+                self.seeds, self.unfit = event.seeds, event.unfit
             case Progress():
                 self.points.append((event.runs, event.branches))
             case NewEntry():
@@ -58,6 +64,8 @@ class _Seen:
         ended = self.ended
         return {
             "seed": self.seed,
+            "begun-with": dict(self.begun),
+            "frames": {"fit": self.seeds, "unfit": self.unfit},
             "runs": ended.runs if ended else 0,
             "ended": ended.reason.value if ended else "",
             "branches": ended.branches if ended else 0,
@@ -96,7 +104,8 @@ def searched(candidate: Candidate, rule: policy.Fuzz, setup: str | None, *, seed
     seen = []
     for name in names:
         state = read_setup(rule.setup or setup, candidate, name)
-        found = _Seen(name, number)
+        more = begun.read(rule, candidate, name)
+        found = _Seen(name, number, begun=more.digests)
         spec = candidate.built or candidate.spec
         without = tuple((rule.without or {}).get(name, ()))
         recipe = fuzz.Recipe.of(
@@ -107,11 +116,21 @@ def searched(candidate: Candidate, rule: policy.Fuzz, setup: str | None, *, seed
             seconds=rule.seconds,
             runs=rule.runs,
             seed=number,
+            seeds=default_seeds(Words.of(state.maps, state.globals), more.seeds),
+            corpus=_copied(more.corpus),
             workers=rule.workers,
         ):
             found.take(event)
         seen.append(found)
     return _outcome(candidate, rule, setup, seen)
+
+
+def _copied(frames: Iterable[bytes]) -> fuzz.Corpus:
+    # In memory: with a folder that grew, the next campaign would be another one.
+    corpus = fuzz.Corpus()
+    for frame in frames:
+        corpus.add(frame)
+    return corpus
 
 
 def _outcome(

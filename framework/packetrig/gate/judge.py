@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ..errors import Error, Failure, PolicyError
 from ..packets import pcap
 from ..replay import expectations
-from . import captures, covered, fuzzed, rules, speed, suite
+from . import begun, captures, covered, fuzzed, rules, speed, suite
 from .candidates import check_names, prepare, without_callees
 from .captures import Capture
 from .outcome import RULES, Answer, Candidate, Judged, Outcome, Reason
@@ -59,6 +59,7 @@ def judge(
     if wanted.tests:
         suite.check_paths(wanted.tests.paths, policy.path)
     recorded = _captures(policy)
+    begun.check(policy)
     prepared = []
     for path in given:
         yield Asking(str(path), "build")

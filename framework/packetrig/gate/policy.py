@@ -59,6 +59,7 @@ _FROM_ONE = "a whole number from 1"
 # What [replay] may be against, beside paths.
 DEPLOYED = "deployed"
 _TEXTS = "a list of at least one text"
+_SOURCES = "a list of at least one path; {program} and {object} are filled in"
 _Share = Annotated[float, Field(ge=0, le=1)]
 _A_SHARE = "a share from 0 to 1"
 _DURATION = r"^[1-9]\d{0,5}[smh]$"
@@ -126,7 +127,10 @@ class Coverage(_Section):
 
 
 class Fuzz(_Section):
-    """Search for what the object handles wrongly, for a `time` or a number of `runs`."""
+    """Search for what the object handles wrongly, for a `time` or a number of `runs`.
+
+    It begins with the frames of `corpus` and `seeds` too.
+    """
 
     time: Annotated[str, Field(pattern=_DURATION)] | None = Field(
         None, description="a time: '30s', '5m' or '1h'"
@@ -136,6 +140,10 @@ class Fuzz(_Section):
     seed: int | None = Field(None, ge=0, lt=2**64, description="a whole number from 0")
     workers: _Count = Field(1, le=1024, description=_FROM_ONE)
     setup: _Path | None = Field(None, description="a path; {program} and {object} are filled in")
+    corpus: _Path | None = Field(
+        None, description="a folder, which is read alone; {program} and {object} are filled in"
+    )
+    seeds: list[_Path] | None = Field(None, min_length=1, description=_SOURCES)
     crashes: _File | None = Field(None, description="a folder, where findings are written")
     without: dict[str, list[Annotated[str, AfterValidator(_a_check)]]] | None = Field(
         None,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from ..errors import CompileError, Error, VerifierError
 from ..spec import Spec, build
-from . import captures, policy, rules
+from . import begun, captures, policy, rules
 from .evidence import Evidence, tools
 from .outcome import RULES, Answer, Candidate
 
@@ -48,6 +47,7 @@ def verify(evidence: Evidence, given: str | Path) -> Iterator[Checked]:
     yield _file("source", evidence.document["source"])
     yield _policy(evidence)
     yield from _captures(evidence)
+    yield from _begun(evidence)
     yield from (
         Checked("waiver", Found.DIFFERS, f"it has ended: {each}") for each in evidence.expired
     )
@@ -81,7 +81,7 @@ def _file(what: str, recorded: dict[str, Any]) -> Checked:
     if not path or not digest:
         return Checked(what, Found.NOT_RECOMPUTED, "the evidence names none")
     try:
-        now = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        now = begun.digest(path)
     except OSError as e:
         return Checked(what, Found.CANNOT_TELL, f"{path}: {(e.strerror or str(e)).lower()}")
     return _compared(what, digest, now, path)
@@ -111,11 +111,22 @@ def _policy(evidence: Evidence) -> Checked:
 
 def _captures(evidence: Evidence) -> Iterator[Checked]:
     measured = evidence.document["rules"]["replay"].get("measured") or {}
-    recorded = sorted((measured.get("captures") or {}).items())
-    found = [_file("capture", {"path": path, "sha256": digest}) for path, digest in recorded]
+    yield from _files("capture", measured.get("captures") or {})
+
+
+def _begun(evidence: Evidence) -> Iterator[Checked]:
+    measured = evidence.document["rules"]["fuzz"].get("measured") or {}
+    programs = (measured.get("programs") or {}).values()
+    yield from _files(
+        "seed", {path: sha for each in programs for path, sha in each.get("begun-with", {}).items()}
+    )
+
+
+def _files(what: str, recorded: Mapping[str, str]) -> Iterator[Checked]:
+    found = [_file(what, {"path": path, "sha256": sha}) for path, sha in sorted(recorded.items())]
     yield from (each for each in found if each.found is not Found.SAME)
     if found and all(each.found is Found.SAME for each in found):
-        yield Checked("captures", Found.SAME, f"{len(found)}, each as it was")
+        yield Checked(f"{what}s", Found.SAME, f"{len(found)}, each as it was")
 
 
 def _built(evidence: Evidence, spec: Spec, here: dict[str, str]) -> Checked:
