@@ -6,9 +6,13 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pyroute2 import IPRoute
 
 import packetrig
 from packetrig import Object, Spec, deploy
@@ -174,6 +178,31 @@ def test_a_strangers_link_is_borrowed_and_given_back(
         finally:
             os.close(link)
     assert standing() == []
+
+
+def test_all_interfaces_are_asked_about_over_one_socket(
+    machine: Rig, filters: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def counted(**how: Any) -> IPRoute:
+        opened.append(how)
+        return IPRoute(**how)
+
+    right = machine.wire.right
+    with filters.load() as strange, ExitStack() as stack:
+        for program, mode in (("old_xdp", "native"), ("old_tc", "tc-egress")):
+            stack.enter_context(right.attach(strange.programs[program], mode=mode))
+        stack.enter_context(right.namespace.inside())
+        one = hooks.interface("right")
+        theirs = {hook: hooks.filters(right.index, hook) for hook in hooks.PARENT}
+        monkeypatch.setattr(hooks, "IPRoute", counted)
+        found = {interface.name: (interface, told) for interface, told in hooks.everything()}
+
+    assert len(opened) == 1
+    assert found["right"] == (replace(one, counters=found["right"][0].counters), theirs)
+    assert [each.program_id for each in theirs["tc-egress"]]
+    assert found["lo"][1] == {"tc-ingress": [], "tc-egress": []}
 
 
 def link_of_somebody_else(machine: Rig, strange: Object) -> int:

@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +46,15 @@ class Seen:
     mode: str = ""
 
 
-def look(interface: hooks.Interface, hook: str) -> Seen:
-    """Ask the kernel which programs stand at a hook."""
+def look(
+    interface: hooks.Interface, hook: str, filters: Sequence[hooks.Filter] | None = None
+) -> Seen:
+    """Ask the kernel which programs stand at a hook; `filters` are its, if they are known."""
     if hook == "xdp":
         mode = next(iter(interface.xdp), "")
         return Seen(tuple(interface.xdp.values()), mode)
     if hook in hooks.PARENT:
-        found = hooks.filters(interface.index, hook)
+        found = hooks.filters(interface.index, hook) if filters is None else filters
         return Seen(tuple(each.program_id for each in found if each.program_id), hook)
     try:
         return Seen(tuple(kernel.tcx_programs(interface.index, hook)), hook)

@@ -16,7 +16,7 @@ _ATTACH = {"xdp": 37, "tcx-ingress": 46, "tcx-egress": 47}
 _LINK_TYPE = {"xdp": 6, "tcx-ingress": 11, "tcx-egress": 11}
 # XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE; BPF_F_BEFORE without another program: before all.
 _FLAGS = {"native": 4, "generic": 2, "tcx-ingress": 8, "tcx-egress": 8}
-_EPERM, _ENOENT, _EINVAL, _EOPNOTSUPP = 1, 2, 22, 95
+_EPERM, _ENOENT, _ENODEV, _EINVAL, _EOPNOTSUPP = 1, 2, 19, 22, 95
 _MEANT = {_EPERM, 13, 16, 17, 19}  # EACCES, EBUSY, EEXIST, ENODEV: netlink would say the same
 _NO_TCX = "this kernel has no tcx (Linux 6.6): use tc-ingress or tc-egress"
 _MOST = 64  # programs at one hook: BPF_MPROG_MAX
@@ -95,8 +95,8 @@ def tcx_programs(index: int, hook: str) -> list[int]:
     """
     programs, links = ffi.new("uint32_t[]", _MOST), ffi.new("uint32_t[]", _MOST)
     count = lib.pr_tcx_query(index, _ATTACH[hook], programs, links, _MOST)
-    if count == -_ENOENT:
-        return []
+    if count in (-_ENOENT, -_ENODEV):
+        return []  # nothing was ever there; or the interface went while we asked
     if count in (-_EINVAL, -_EOPNOTSUPP):
         raise NoLinks(_NO_TCX)
     if count < 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -157,18 +156,15 @@ def _strangers(known: list[Status], left: list[Orphan]) -> list[Status]:
     told = {(each.interface, each.hook, each.there) for each in known}
     ways = {(each.spot.hook, each.program): each.way for each in left}
     found = []
-    for _, name in sorted(socket.if_nameindex(), key=lambda pair: pair[1]):
-        try:
-            interface = hooks.interface(name)
-            for hook in places.HOOKS:
-                seen = carry.look(interface, hook)
-                found += [
-                    Status(name, hook, State.FOREIGN, number, reason=ways.get((hook, number), ""))
-                    for number in seen.programs
-                    if number not in ours and (name, hook, number) not in told
-                ]
-        except hooks.Gone:
-            continue  # it went while we asked
+    for interface, filters in sorted(hooks.everything(), key=lambda pair: pair[0].name):
+        name = interface.name
+        for hook in places.HOOKS:
+            seen = carry.look(interface, hook, filters.get(hook))
+            found += [
+                Status(name, hook, State.FOREIGN, number, reason=ways.get((hook, number), ""))
+                for number in seen.programs
+                if number not in ours and (name, hook, number) not in told
+            ]
     return found
 
 

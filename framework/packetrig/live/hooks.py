@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -106,13 +106,16 @@ def interface(name: str) -> Interface:
         there = ", ".join(sorted(each for _, each in socket.if_nameindex())) or "none"
         raise Gone(f"there is no interface named {name}; there are: {there}") from e
     with _netlink(f"{name}: asking for it") as route:
-        link = next(iter(route.get_links(index)))
+        return _told(next(iter(route.get_links(index))), name)
+
+
+def _told(link: Any, name: str) -> Interface:
     xdp = link.get_attr("IFLA_XDP")
     ids = {mode: xdp.get_attr(attr) if xdp else None for mode, attr in _XDP_ID.items()}
     info = link.get_attr("IFLA_LINKINFO")
     counters = link.get_attr("IFLA_STATS64") or {}
     return Interface(
-        index=index,
+        index=link["index"],
         name=name,
         is_up=bool(link["flags"] & _IFF_UP),
         mtu=int(link.get_attr("IFLA_MTU") or 0),
@@ -122,6 +125,21 @@ def interface(name: str) -> Interface:
         counters={key: value for key, value in counters.items() if isinstance(value, int)},
         has_ethernet=link["ifi_type"] in (_ETHER, _LOOPBACK),
     )
+
+
+def everything() -> list[tuple[Interface, Mapping[str, list[Filter]]]]:
+    """Ask for all interfaces of this namespace, each with its filters by hook.
+
+    One dump of links and one of qdiscs; filters cannot be asked for but interface by interface,
+    and are where there is a qdisc for them.
+    """
+    with _netlink("asking for all interfaces", _TC_HINTS) as route:
+        found = [_told(link, link.get_attr("IFLA_IFNAME")) for link in route.get_links()]
+        qdiscs = dict(_qdiscs(route.get_qdiscs()))
+        return [
+            (each, {hook: _filters(route, each.index, hook, qdiscs) for hook in PARENT})
+            for each in found
+        ]
 
 
 def set_xdp(index: int, fd: int, mode: str, *, expected: int | None, doing: str) -> None:
@@ -140,24 +158,30 @@ def set_xdp(index: int, fd: int, mode: str, *, expected: int | None, doing: str)
 def filters(index: int, hook: str) -> list[Filter]:
     """List the filters of a clsact hook in the order in which they run, those of BPF and others."""
     with _netlink(f"interface {index}: asking for its filters", _TC_HINTS) as route:
-        if hook == "tc-egress" and _qdisc(route, index) != "clsact":
-            return []  # an ingress qdisc answers with its own, whichever hook it is asked about
-        try:
-            found = [
-                Filter(
-                    message["info"] >> 16,
-                    message["handle"],
-                    socket.ntohs(message["info"] & 0xFFFF),
-                    *_program_of(message),
-                    chain=chain_of_filter(message),
-                )
-                for message in route.get_filters(index=index, parent=PARENT[hook])
-                if message.get_attr("TCA_OPTIONS") and message["handle"]
-            ]
-        except NetlinkError as e:
-            if e.code in (errno.EINVAL, errno.ENOENT):
-                return []  # no clsact, no filters
-            raise
+        return _filters(route, index, hook, dict(_qdiscs(route.get_qdiscs(index=index))))
+
+
+def _filters(route: Any, index: int, hook: str, qdiscs: Mapping[int, str]) -> list[Filter]:
+    kind = qdiscs.get(index)
+    # An ingress qdisc answers with its own, whichever hook it is asked about.
+    if kind is None or (hook == "tc-egress" and kind != "clsact"):
+        return []
+    try:
+        found = [
+            Filter(
+                message["info"] >> 16,
+                message["handle"],
+                socket.ntohs(message["info"] & 0xFFFF),
+                *_program_of(message),
+                chain=chain_of_filter(message),
+            )
+            for message in route.get_filters(index=index, parent=PARENT[hook])
+            if message.get_attr("TCA_OPTIONS") and message["handle"]
+        ]
+    except NetlinkError as e:
+        if e.code in (errno.EINVAL, errno.ENOENT):
+            return []  # the qdisc went while we asked
+        raise
     return sorted(found, key=lambda each: each.priority)
 
 
@@ -176,12 +200,14 @@ def _program_of(message: Any) -> tuple[int, str, bool]:
 def qdisc(index: int) -> str:
     """Name the qdisc that filters hang on: "clsact", "ingress" (which has no egress), or ""."""
     with _netlink(f"interface {index}: asking for its qdiscs", _TC_HINTS) as route:
-        return _qdisc(route, index)
+        return dict(_qdiscs(route.get_qdiscs(index=index))).get(index, "")
 
 
-def _qdisc(route: Any, index: int) -> str:
-    kinds = [message.get_attr("TCA_KIND") for message in route.get_qdiscs(index=index)]
-    return next((kind for kind in kinds if kind in ("clsact", "ingress")), "")
+def _qdiscs(messages: Iterable[Any]) -> Iterator[tuple[int, str]]:
+    for message in messages:
+        kind = message.get_attr("TCA_KIND")
+        if kind in ("clsact", "ingress"):
+            yield message["index"], kind
 
 
 def ensure_clsact(index: int, *, doing: str) -> bool:
