@@ -15,9 +15,11 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+from . import callers
 from ._bpf import denied, elf, ffi, lib, strerror
 from ._bpf.contexts import LAYOUTS
 from ._bpf.kinds import PROGRAM_KINDS
+from .callers import instruction
 from .errors import Error, InputRefused, Unsupported
 from .program import Program
 from .run import Run
@@ -41,7 +43,7 @@ _MOVE, _MOVE_NUMBER, _ADD = 0xBF, 0xB7, 0x07
 _READ, _READ_LONG, _WRITE, _WRITE_LONG, _WRITE_NUMBER = 0x61, 0x79, 0x63, 0x7B, 0x62
 _GO, _IF_EQUAL, _IF_MORE, _IF_BEYOND = 0x05, 0x15, 0x25, 0x2D
 _CALL, _EXIT = 0x85, 0x95
-_LOAD_BYTES = 26
+_LOAD_BYTES, _TAIL_CALL = 26, 12
 _LIVE_FRAMES = 1 << 1
 _READS_META = "bpf_dynptr_from_skb_meta"
 
@@ -49,14 +51,21 @@ _READS_META = "bpf_dynptr_from_skb_meta"
 def reads_metadata(program: Program) -> bool:
     """Tell whether a TC program looks at metadata: it loads `skb->data_meta`, or has the kfunc.
 
-    A load at the same offset of something else counts too: that only takes the longer way.
+    A load at the same offset of something else counts too: that only takes the longer way. What
+    makes tail calls looks as far as any program of its object does.
     """
-    code = _code(program)
-    loads = any(
+    owner = program.owner
+    jumps = _TAIL_CALL in owner.spec.helpers_of(program.name)
+    loads = any(map(_loads_metadata, owner.programs.values() if jumps else [program]))
+    return loads or _READS_META in elf.symbols(owner.spec.data)
+
+
+def _loads_metadata(program: Program) -> bool:
+    code = callers.code(program)
+    return any(
         code[at] == _READ and code[at + 2 : at + 4] == struct.pack("=h", _DATA_META)
         for at in range(0, len(code), 8)
     )
-    return loads or _READS_META in elf.symbols(program.owner.spec.data)
 
 
 def run(program: Program, frame: bytes, meta: bytes, inherited: Mapping[str, Any]) -> Run:
@@ -90,7 +99,7 @@ class Recorder:
         self._runner = ffi.new("struct pr_runner *")
         try:
             self._cell = self._keep(lib.pr_cell_new(_ROOM), f"{program.name}: a map for its answer")
-            passing = _code_of(_MOVE_NUMBER, imm=2) + _code_of(_EXIT)
+            passing = instruction(_MOVE_NUMBER, imm=2) + instruction(_EXIT)
             carrier = lib.pr_prog_load(PROGRAM_KINDS["xdp"].type, 0, 0, passing, 2)
             self._runner.prog_fd = self._keep(carrier, "an XDP program in live mode")
             self._stand()
@@ -103,9 +112,7 @@ class Recorder:
 
     def _stand(self) -> None:
         """Take the hook with the program as it is loaded now; detaching would cost 25 ms."""
-        code = _recording(self._cell) + _code(self._program)
-        kind = PROGRAM_KINDS["tc"].type
-        caller = lib.pr_prog_load(kind, 0, 0, code, len(code) // 8)
+        caller = callers.load(self._program, *_recording(self._cell))
         self._keep(caller, f"calling {self._program.name} behind metadata")
         if self._link < 0:
             with self._netns.entered():
@@ -184,62 +191,51 @@ class Recorder:
         self._link = self._caller = -1
 
 
-def _code(program: Program) -> bytes:
-    # Relocated: what libbpf gave to the kernel, with the functions that it calls behind it.
-    opened = program.owner.loaded.opened
-    return next(p.code() for p in opened.programs() if p.name == program.name)
-
-
-def _code_of(code: int, to: int = 0, source: int = 0, offset: int = 0, imm: int = 0) -> bytes:
-    return struct.pack("=BBhi", code, source << 4 | to, offset, imm)
-
-
-def _recording(cell: int) -> bytes:
-    """Write the recorder's instructions; the program that it calls follows behind them.
+def _recording(cell: int) -> tuple[bytes, bytes]:
+    """Write the recorder's instructions before and behind the program that it calls.
 
     r6 holds the context, r8 the map's value. What was not sent by us goes by untouched.
     """
-    value = _code_of(0x18, 8, 2, imm=cell) + bytes(8)  # BPF_PSEUDO_MAP_VALUE
-    begin = _code_of(_MOVE, 6, 1) + value + _code_of(_READ, 1, 8)
-    begin += _code_of(_IF_EQUAL, 1, offset=2, imm=_ARMED)
-    begin += _code_of(_MOVE_NUMBER, 0, imm=-1) + _code_of(_EXIT)  # TCX_NEXT
-    begin += _code_of(_WRITE_NUMBER, 8, imm=_RAN)
+    value = instruction(0x18, 8, 2, imm=cell) + bytes(8)  # BPF_PSEUDO_MAP_VALUE
+    begin = instruction(_MOVE, 6, 1) + value + instruction(_READ, 1, 8)
+    begin += instruction(_IF_EQUAL, 1, offset=2, imm=_ARMED)
+    begin += instruction(_MOVE_NUMBER, 0, imm=-1) + instruction(_EXIT)  # TCX_NEXT
+    begin += instruction(_WRITE_NUMBER, 8, imm=_RAN)
     for at in _INHERITED:
-        begin += _code_of(_READ, 1, 8, _CONTEXT + at) + _code_of(_WRITE, 6, 1, at)
-    begin += _code_of(_READ_LONG, 9, 6, _TSTAMP) + _code_of(_MOVE, 1, 6)
-    rest = _code_of(_WRITE, 8, 0, 4) + _noted() + _meta_noted() + _frame_noted()
-    call = _code_of(_CALL, source=1, imm=len(rest) // 8)  # BPF_PSEUDO_CALL, relative
-    return begin + call + rest
+        begin += instruction(_READ, 1, 8, _CONTEXT + at) + instruction(_WRITE, 6, 1, at)
+    begin += instruction(_READ_LONG, 9, 6, _TSTAMP) + instruction(_MOVE, 1, 6)
+    rest = instruction(_WRITE, 8, 0, 4) + _noted() + _meta_noted() + _frame_noted()
+    return begin, rest
 
 
 def _noted() -> bytes:
     # The receive path may stamp the time; only what the program wrote there is its own.
-    code = _code_of(_READ_LONG, 1, 6, _TSTAMP) + _code_of(0x1D, 1, 9, 1)  # if r1 == r9
-    code += _code_of(_WRITE_LONG, 8, 1, _CONTEXT + _TSTAMP)
+    code = instruction(_READ_LONG, 1, 6, _TSTAMP) + instruction(0x1D, 1, 9, 1)  # if r1 == r9
+    code += instruction(_WRITE_LONG, 8, 1, _CONTEXT + _TSTAMP)
     for at in _NOTED:
-        code += _code_of(_READ, 1, 6, at) + _code_of(_WRITE, 8, 1, _CONTEXT + at)
+        code += instruction(_READ, 1, 6, at) + instruction(_WRITE, 8, 1, _CONTEXT + at)
     return code
 
 
 def _meta_noted() -> bytes:
     words = _MOST_META // 4
-    code = _code_of(_READ, 1, 6, _DATA_META) + _code_of(_READ, 2, 6, _DATA_START)
-    code += _code_of(_MOVE_NUMBER, 3)
+    code = instruction(_READ, 1, 6, _DATA_META) + instruction(_READ, 2, 6, _DATA_START)
+    code += instruction(_MOVE_NUMBER, 3)
     for word in range(words):
-        code += _code_of(_MOVE, 4, 1) + _code_of(_ADD, 4, imm=4 * (word + 1))
-        code += _code_of(_IF_BEYOND, 4, 2, 6 * (words - word) - 3)  # behind the last word
-        code += _code_of(_READ, 5, 1, 4 * word) + _code_of(_WRITE, 8, 5, _META + 4 * word)
-        code += _code_of(_MOVE_NUMBER, 3, imm=4 * (word + 1))
-    return code + _code_of(_WRITE, 8, 3, 8)
+        code += instruction(_MOVE, 4, 1) + instruction(_ADD, 4, imm=4 * (word + 1))
+        code += instruction(_IF_BEYOND, 4, 2, 6 * (words - word) - 3)  # behind the last word
+        code += instruction(_READ, 5, 1, 4 * word) + instruction(_WRITE, 8, 5, _META + 4 * word)
+        code += instruction(_MOVE_NUMBER, 3, imm=4 * (word + 1))
+    return code + instruction(_WRITE, 8, 3, 8)
 
 
 def _frame_noted() -> bytes:
-    code = _code_of(_READ, 4, 6, _LEN) + _code_of(_WRITE, 8, 4, 12)
-    code += _code_of(_IF_EQUAL, 4, offset=6) + _code_of(_IF_MORE, 4, offset=5, imm=_MOST)
-    code += _code_of(_MOVE, 1, 6) + _code_of(_MOVE_NUMBER, 2)
-    code += _code_of(_MOVE, 3, 8) + _code_of(_ADD, 3, imm=_DATA)
-    code += _code_of(_CALL, imm=_LOAD_BYTES)
-    return code + _code_of(_MOVE_NUMBER, 0, imm=2) + _code_of(_EXIT)  # TC_ACT_SHOT
+    code = instruction(_READ, 4, 6, _LEN) + instruction(_WRITE, 8, 4, 12)
+    code += instruction(_IF_EQUAL, 4, offset=6) + instruction(_IF_MORE, 4, offset=5, imm=_MOST)
+    code += instruction(_MOVE, 1, 6) + instruction(_MOVE_NUMBER, 2)
+    code += instruction(_MOVE, 3, 8) + instruction(_ADD, 3, imm=_DATA)
+    code += instruction(_CALL, imm=_LOAD_BYTES)
+    return code + instruction(_MOVE_NUMBER, 0, imm=2) + instruction(_EXIT)  # TC_ACT_SHOT
 
 
 def _with_tag(data: bytes, context: bytes) -> bytes:

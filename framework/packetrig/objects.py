@@ -72,7 +72,7 @@ class Object:
         self._along: set[str] = set()  # loaded besides, because slots hold them
         self._netns = OwnNetns(netns)
         self._inner: dict[int, Map] = {}  # by the kernel's id
-        # By program: what stands at a hook with it, beyond one loading (see carried.py).
+        # By program: what calls it, beyond one loading (see carried.py, redirects.py).
         self.recorders: dict[str, Any] = {}
         self.counters = CounterMaps()
         self.is_closed = True
@@ -147,10 +147,16 @@ class Object:
         meta: bytes = b"",
         repeat: int = 1,
         checksum_complete: bool = False,
+        redirect: bool = False,
     ) -> Run:
         """Run the object's only program on a packet; see Program.run."""
         return (self._sole or self.program).run(
-            packet, ctx=ctx, meta=meta, repeat=repeat, checksum_complete=checksum_complete
+            packet,
+            ctx=ctx,
+            meta=meta,
+            repeat=repeat,
+            checksum_complete=checksum_complete,
+            redirect=redirect,
         )
 
     def run_many(self, frames: Iterable[Any]) -> Runs:
@@ -294,6 +300,13 @@ class Object:
     def program_of_id(self, program_id: int) -> Program | int:
         """Find our program with a kernel id, as a program array gives it; else return the id."""
         return next((p for p in self.programs.values() if p.id == program_id), program_id)
+
+    def map_of_id(self, map_id: int) -> Map | None:
+        """Find our map with a kernel id, inner maps that were looked at or made among them."""
+        info = ffi.new("struct pr_map_info *")
+        found = (*self.maps.values(), *self._inner.values())
+        is_it = (m for m in found if not lib.pr_map_info(m.fd, info) and info.id == map_id)
+        return next(is_it, None)
 
     def new_inner(self, outer: MapSpec) -> Map:
         """Make an inner map like the template of a map of maps."""

@@ -7,6 +7,7 @@ import errno
 import struct
 import threading
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import checks, packets, refusals
@@ -15,6 +16,7 @@ from ._bpf.contexts import LAYOUTS, encode, hook_state
 from ._bpf.kinds import BEHIND_REDIRECT
 from .cost import measure
 from .errors import Error, Failure, InputRefused, Unsupported
+from .redirects import noted
 from .run import Run, Runs, made, repeated
 from .verdicts import TABLES
 from .verifier import Statistics
@@ -47,6 +49,7 @@ class _Asked(NamedTuple):
     meta: bytes
     repeat: int
     checksum_complete: bool
+    redirect: bool
 
 
 class Program:
@@ -148,6 +151,7 @@ class Program:
         meta: bytes = b"",
         repeat: int = 1,
         checksum_complete: bool = False,
+        redirect: bool = False,
     ) -> Run:
         """Run the program once on a packet.
 
@@ -160,6 +164,7 @@ class Program:
                 packet back its first form in between: a program that rewrites sees its own work.
             checksum_complete: Give a TC (or other skb) program an skb whose sum a device has
                 computed (CHECKSUM_COMPLETE), as a NIC does on receive. Needs Linux 6.11.
+            redirect: Note where the frame is redirected to: `run.redirect`. Needs Linux 6.10.
 
         Raises:
             InputRefused: The frame or context cannot be given to this program, and why.
@@ -170,8 +175,9 @@ class Program:
         if type(packet) is not bytes:
             packet = packets.to_bytes(packet)
         size = len(packet)
-        if ctx or meta or repeat != 1 or checksum_complete or not self._least <= size <= self._most:
-            return self._run_slowly(packet, _Asked(ctx, meta, repeat, checksum_complete))
+        asks = ctx or meta or repeat != 1 or checksum_complete or redirect
+        if asks or not self._least <= size <= self._most:
+            return self._run_slowly(packet, _Asked(ctx, meta, repeat, checksum_complete, redirect))
         runner = self._runner
         self.owner.loaded.is_dirty = True
         with self._lock:
@@ -240,8 +246,9 @@ class Program:
             self._prepare()
             return self.run(frame, **asked._asdict())
         self._check(len(frame), asked)
+        once = partial(self._run_as_asked, frame, asked)
         with self._lock:
-            self.last = run = self._run_as_asked(frame, asked)
+            self.last = run = noted(self, self._runner, once) if asked.redirect else once()
         if self.is_test_build:
             self.owner.mocks.complain()
         return run

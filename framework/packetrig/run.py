@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from ._bpf import ffi, lib
 from ._bpf.contexts import LAYOUTS, Context
+from .errors import Error
 from .packets import explain, frames
 from .refusals import LEAST, WITHOUT_ETHERNET
 from .verdicts import verdict_of
 
 if TYPE_CHECKING:
     from .program import Program
+    from .redirects import Redirect
 
 
 class _Fields(NamedTuple):
@@ -103,6 +105,18 @@ class Run(_Fields):
     def bad_checksums(self) -> list[str]:
         """List the checksums that are wrong afterwards: ["IP.chksum", "TCP.chksum"]."""
         return frames.bad_checksums(self.data)
+
+    @property
+    def redirect(self) -> Redirect | None:
+        """Tell where the frame was redirected to: `run(packet, redirect=True).redirect.ifindex`.
+
+        Raises:
+            Error: The run was not asked to note it.
+        """
+        raise Error(
+            f"{self.program.name}: a run notes its target when it is asked to: "
+            "run(packet, redirect=True).redirect"
+        )
 
     def looks_like(self, template: Any, *, only: Sequence[str] = ()) -> explain.Likeness:
         """Compare with a template: the fields named in `only`, else those the template sets."""

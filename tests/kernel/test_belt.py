@@ -318,6 +318,37 @@ def test_a_frame_shorter_than_a_test_run_takes_is_carried_all_the_same(load: Loa
     assert trip.data == short
 
 
+def test_tail_calls_and_callbacks_are_no_obstacle_behind_metadata(load: Load, marker):
+    marker.maps.marks["10.0.0.0/8"] = 7
+    pipeline = load(
+        """
+        struct { __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 1);
+                 __type(key, __u32); __type(value, __u32); } jumps SEC(".maps");
+        static long each(__u32 at, void *sum) { *(__u32 *)sum += at; return 0; }
+        SEC("tc") int last(struct __sk_buff *skb)
+        {
+            __u32 *meta = (void *)(long)skb->data_meta;
+            __u32 sum = 0;
+            if ((void *)(meta + 2) > (void *)(long)skb->data)
+                return 2;
+            bpf_loop(3, each, &sum, 0);
+            skb->mark = 100 * sum + meta[1];
+            return 0;
+        }
+        SEC("tc") int first(struct __sk_buff *skb)
+        {
+            bpf_tail_call(skb, &jumps, 0);
+            return 2;
+        }
+        """
+    )
+    pipeline.maps.jumps[0] = pipeline.programs.last
+
+    trip = packetrig.belt(marker, pipeline.programs.first).run(MARKED)
+
+    assert (trip.verdict, trip[1].context.mark) == (TC.OK, 307)
+
+
 def test_a_kernel_without_tcx_gives_no_verdict(load: Load, marker, monkeypatch: pytest.MonkeyPatch):
     marker.maps.marks["10.0.0.0/8"] = 7
     monkeypatch.setattr(carried, "lib", Without(lib))

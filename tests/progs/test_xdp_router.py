@@ -85,6 +85,15 @@ def test_the_longest_prefix_decides(router):
     assert router.run(E / IP(dst="10.0.1.7") / UDP()).packet.dst == NEIGHBOUR
 
 
+def test_a_packet_leaves_by_the_interface_of_its_neighbour(router):
+    routing.set_up(router)
+    router.maps.routes["10.0.0.0/24"] = 8
+    router.maps.neighbours[8] = {"address": SENDER, "source": OUTSIDE, "ifindex": 5}
+
+    assert router.run(FORWARDED, redirect=True).redirect.ifindex == 5
+    assert router.run(E / IP(dst="10.0.1.7") / UDP(), redirect=True).redirect.ifindex == 1
+
+
 @pytest.mark.parametrize(
     "packet, ports",
     [

@@ -20,9 +20,9 @@ LAYERS = """
 2  spec refusals
 2  mapcodec verifier
 2  counters
-2  entries loaded
+2  entries loaded callers
 2  maps cost run
-2  state models
+2  state models redirects
 2  checks
 2  program
 2  members

@@ -4,6 +4,7 @@ The C is compiled by cffi (build.py) into `_kernel`:
 
 kernel.c       one test run, many of them, live frames, calls for maps
 link.c         links and pins, and tracefs
+called.c       programs that call a loaded program, and what the kernel notes of a redirect
 fuzz.c         the loop of a campaign: fuzz_mutate.c makes frames, fuzz_frames.c knows headers
 
 and Python stands before it. What reads files needs no kernel:

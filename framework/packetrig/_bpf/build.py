@@ -13,7 +13,7 @@ import cffi
 
 HERE = pathlib.Path(__file__).resolve().parent
 # The parts beside kernel.c, one translation unit with it.
-PARTS: tuple[str, ...] = ("link", "fuzz_frames", "fuzz_mutate", "fuzz")
+PARTS: tuple[str, ...] = ("link", "called", "fuzz_frames", "fuzz_mutate", "fuzz")
 
 CDEF = """
 struct pr_runner {

@@ -16,6 +16,7 @@ from ..entries import Entries, Snapshot
 from ..maps import Map
 from ..packets import explain as words
 from ..packets._scapy import is_scapy
+from ..redirects import Redirected
 from ..run import Run
 from . import renewal
 from .golden import Golden
@@ -79,6 +80,9 @@ def _runs(config: pytest.Config, left: Run, right: Run) -> list[str]:
         lines.append(f"metadata: {left.metadata!r} != {right.metadata!r}")
     if left.raw_context != right.raw_context:
         lines.append(f"context: {left.context!r} != {right.context!r}")
+    targets = [run.redirect for run in (left, right) if isinstance(run, Redirected)]
+    if len(targets) == 2 and targets[0] != targets[1]:
+        lines.append(f"redirect: {targets[0] or 'none'} != {targets[1] or 'none'}")
     if left.data != right.data:
         lines += _frame(config, left.data, right.data)
     return lines

@@ -159,7 +159,8 @@ def _told(name: str, found: Object, program: Program, last: Run | Runs) -> Itera
     for line in told(program):
         yield f"  build   {line}"
     yield f"  frame   {explain.summary(last.frame)} ({len(last.frame)} bytes)"
-    yield from _rewritten(last) if not is_seen else getattr(last, "notes", ())
+    yield from getattr(last, "notes", ())
+    yield from _rewritten(last) if not is_seen else ()
     yield f"  scapy   {explain.expression(last.frame)}"
     state = list(_state(found))
     # As a comment of the shell's, so that the line can be pasted whole.
