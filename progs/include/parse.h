@@ -104,6 +104,15 @@ static __always_inline __u64 cursor_left(const struct cursor *c)
 	return offset < c->stop ? c->stop - offset : 0;
 }
 
+/*
+ * Whether the next `size` bytes are the packet's own. No `size > cursor_left(c)`: on the way where
+ * nothing is left Linux 6.1 compares 0 with `size`, does not see how that ends, and goes astray.
+ */
+static __always_inline bool cursor_holds(const struct cursor *c, __u64 size)
+{
+	return cursor_offset(c) + size <= c->stop;
+}
+
 /* How long the frame is, or what of it can be read. */
 static __always_inline __u64 cursor_size(const struct cursor *c)
 {
@@ -273,7 +282,7 @@ static __always_inline int parse_tcp(struct cursor *c, struct tcphdr **header)
 	if ((void *)(tcp + 1) > c->end)
 		return -1;
 	size = tcp->doff * 4;
-	if (size < sizeof(*tcp) || size > cursor_left(c))
+	if (size < sizeof(*tcp) || !cursor_holds(c, size))
 		return -1;
 	if (c->at + size > c->end)
 		return -1;

@@ -35,12 +35,14 @@ static __always_inline void *push_room(struct xdp_md *ctx, __u64 link_size, int 
 	/* The longest form can be read whatever its length: an IP header follows. */
 	if ((void *)(link + 1) > (void *)(long)ctx->data_end) /* unreachable: IP follows */
 		return NULL;
-	if (link_size > sizeof(saved)) /* unreachable: no more tags are stepped over */
-		return NULL;
 	saved = *link;
 	if (bpf_xdp_adjust_head(ctx, -size)) /* not in a test run: it has headroom enough */
 		return NULL;
 
+	/* Compared behind the call: Linux 6.1 forgets there what it knew of a value on the stack. */
+	barrier_var(link_size);
+	if (link_size > sizeof(saved)) /* unreachable: no more tags are stepped over */
+		return NULL;
 	link = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
 	if ((void *)(link + 1) > end) /* unreachable: the frame has become longer */
