@@ -165,7 +165,7 @@ class Kills:
         for name in COMMANDS:
             if name == "detach":
                 self.rig(*self.words("attach"))
-            ended = self.rig(*self.words(name), count=True)
+            ended = self.rig(*self.words(name), count=True, steady=True)
             self._steps[name] = int(ended.err.split()[-1])
             self.back()
             if self.timed:
@@ -203,7 +203,7 @@ class Kills:
             running.send(signal.SIGKILL)
             ended = running.end()
         else:
-            ended = self.rig(*self.words(name), kill=victim, at=at, then=then)
+            ended = self.rig(*self.words(name), kill=victim, at=at, then=then, steady=True)
         died = ended.code == -9
         self.report.kills += 1
         self.report.misses += victim != "guardian" and not died

@@ -116,6 +116,8 @@ class Rig:
                 with contextlib.suppress(OSError):
                     pid = int(process.parent.name)
                     is_one = process.read_text() == "packetrig-guard\n" and pid != known
+                    # One that ends has nothing open any more.
+                    is_one = is_one and any(process.with_name("fd").iterdir())
                     if is_one and _mounts(pid) == _mounts(self.pid):
                         found.append(os.pidfd_open(pid))
             if found or but < 0:

@@ -23,6 +23,7 @@ from packetrig import deploy, gate, live
 from packetrig.cli import main
 from packetrig.deploy import journal as deploy_journal
 from packetrig.deploy import kernel as deploy_kernel
+from packetrig.deploy import watch as deploy_watch
 
 LOADED = (deploy, gate, live)  # so that no child has to import them
 GUARDIANS: list[int] = []
@@ -88,6 +89,42 @@ def no_sync(folder: Path) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
 
+class SteadyClock:
+    """Be a clock that every look moves on by as much: what is done does not depend on the time."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        self._now += 0.005
+        return self._now
+
+
+def patient_once() -> None:
+    """Give the first health command as long as it takes, and the next ones what was asked for."""
+    wait = deploy_watch._wait
+    seconds = [3600.0]
+
+    def patient(process: Any, asked: float, *others: Any) -> bool:
+        return wait(process, seconds.pop() if seconds else asked, *others)
+
+    deploy_watch._wait = patient
+
+
+def measured_when_some_passed() -> None:
+    """Measure what passes before anything is changed for as long as it takes some to pass."""
+    pause = deploy_watch.pause
+    take = deploy_watch.Sample.take
+
+    def longer(seconds: float, stop: Any, *others: Any) -> None:
+        first = take("right")
+        pause(seconds, stop, *others)
+        while not others and take("right").grown(first, "rx_packets") < deploy_watch._FEW:
+            pause(seconds, stop)
+
+    deploy_watch.pause = longer
+
+
 def note_guardians() -> None:
     """Keep the numbers of guardians: they are to be found by whoever kills them."""
     start = deploy.Guardian.start
@@ -117,6 +154,12 @@ def child(message: dict[str, Any], fds: list[int]) -> NoReturn:
             deploy_kernel.create_link = no_links
         if "without_sync" in message:
             deploy_journal._sync_folder = no_sync
+        if "steady" in message:
+            deploy_watch.time = SteadyClock()
+        if "patient_once" in message:
+            patient_once()
+        if "slow_traffic" in message:
+            measured_when_some_passed()
         if "uid" in message:
             os.setuid(message["uid"])
         code = main(message["words"])

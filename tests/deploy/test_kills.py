@@ -29,12 +29,13 @@ def test_a_first_attach_that_is_killed_leaves_all_of_it_or_nothing(
     report = Report()
     kills = Kills(machine, path, mode, report)
     chance = random.Random(mode)
-    steps = int(machine(*kills.words("attach"), count=True).err.split()[-1])
+    steps = int(machine(*kills.words("attach"), count=True, steady=True).err.split()[-1])
     machine("detach", "--iface", "right")
 
     for _ in range(3):
         at = chance.randrange(steps // 4, steps)
-        machine(*kills.words("attach"), kill="both", at=at, then=chance.randrange(1, 15_000))
+        then = chance.randrange(1, 15_000)
+        machine(*kills.words("attach"), kill="both", at=at, then=then, steady=True)
         machine.settled()
         assert [each["program_id"] for each in machine.status() if each["program_id"]] == (
             kills.programs()

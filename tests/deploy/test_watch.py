@@ -88,7 +88,8 @@ def test_a_health_command_that_hangs_is_named_and_killed(
     # A reader of a FIFO that nobody writes to; the first time there is none.
     command = f"test ! -p {tmp_path}/fifo && mkfifo {tmp_path}/fifo || cat {tmp_path}/fifo"
 
-    ended = attach("new_xdp", "--for", "10m", "--watch", command, "--watch-timeout", "100ms")
+    watch = ("--watch", command, "--watch-timeout", "100ms")
+    ended = attach("new_xdp", "--for", "10m", *watch, patient_once=True)
 
     assert ended.code == 1
     assert "the health command did not end within 0.1 s and was killed: " in ended.err
@@ -133,12 +134,21 @@ def test_a_counter_over_its_limit_brings_the_old_program_back(machine: Rig, atta
     assert top(machine) == ("attached", "old_xdp")
 
 
-def test_a_counter_that_must_be_reached_has_until_the_end(machine: Rig, attach: Attach) -> None:
+def test_a_counter_that_must_be_reached_has_until_the_end(
+    machine: Rig, attach: Attach, path: Path, tmp_path: Path
+) -> None:
     attach("old_xdp")
-    words = ("--for", "200ms", "--every", "10ms", "--counter", "dropped[0]>0")
+    words = ("--for", "1ms", "--counter", "dropped[0]>0")
     without = attach("new_xdp", *words)
-    with sending(machine):
-        reached = attach("new_xdp", *words)
+    fifo = tmp_path / "fifo"
+    command = f"test ! -p {fifo} && mkfifo {fifo} || cat {fifo}"
+    common = ("--iface", "right", "--force", "a test", "--program", "new_xdp")
+    held = ("--watch", command, "--watch-timeout", "1h")
+    running = machine.start("attach", path, *common, *words, *held)
+    running.line("is attached, watched")
+    with fifo.open("wb"):  # the command has opened it: the counter was looked at, and is nothing
+        assert machine.wire.send(bytes.fromhex("020000000002 020000000001 88b6") + bytes(46)) == []
+    reached = running.end()
 
     assert (without.code, reached.code) == (1, 0)
     assert "counter dropped[0]>0 does not hold: it is 0: old_xdp (id " in without.err
@@ -170,7 +180,7 @@ def test_traffic_that_falls_brings_the_old_program_back(
     words = ("--min-traffic", "0.5", "--baseline", "300ms", "--every", "20ms", "--for", "1h")
     common = ("--iface", "right", "--force", "a test", "--program", "new_xdp")
     with sending(machine):
-        running = machine.start("attach", path, *common, *words)
+        running = machine.start("attach", path, *common, *words, slow_traffic=True)
         running.line("is attached")
     ended = running.end()
 

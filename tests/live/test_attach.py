@@ -131,7 +131,8 @@ def test_a_program_is_unloaded_when_its_object_is_closed_and_the_wire_is_finishe
         number = a.program_id
     assert is_loaded(number)  # parked: the next one to be attached takes its place
     finish()
-    assert any(not is_loaded(number) for _ in range(1_000_000))  # the kernel frees it in its time
+    while is_loaded(number):  # the kernel frees it in its own time
+        os.sched_yield()
 
 
 def is_loaded(number: int) -> bool:

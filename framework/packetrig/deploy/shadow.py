@@ -90,6 +90,8 @@ def sample(interface: str, hook: str, *, seconds: float, limit: int, stop: Stop)
             except OSError as e:
                 raise hooks.Gone(f"{interface}: went down or away while it was sampled") from e
             for frame, is_beside in frames[: limit - len(records) - tagged]:
+                if size >= _MOST_BYTES:
+                    break
                 size += len(frame)
                 if is_beside and hook != "xdp":
                     tagged += 1  # skb->vlan_tci has the tag there, which a test run cannot set
