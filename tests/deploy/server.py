@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from packetrig import deploy, gate, live
 from packetrig.cli import main
+from packetrig.deploy import guardian as deploy_guardian
 from packetrig.deploy import journal as deploy_journal
 from packetrig.deploy import kernel as deploy_kernel
 from packetrig.deploy import watch as deploy_watch
@@ -125,6 +126,17 @@ def measured_when_some_passed() -> None:
     deploy_watch.pause = longer
 
 
+def soon_released() -> None:
+    """Wait a moment for a guardian that is sent away, which it knows nothing of."""
+    release = deploy.Guardian.release
+
+    def soon(self: deploy.Guardian) -> None:
+        deploy_guardian.BEAT = 0.001
+        release(self)
+
+    deploy.Guardian.release = soon  # type: ignore[method-assign]
+
+
 def note_guardians() -> None:
     """Keep the numbers of guardians: they are to be found by whoever kills them."""
     start = deploy.Guardian.start
@@ -160,6 +172,10 @@ def child(message: dict[str, Any], fds: list[int]) -> NoReturn:
             patient_once()
         if "slow_traffic" in message:
             measured_when_some_passed()
+        if "soon_released" in message:
+            soon_released()
+        if "beat" in message:
+            deploy_guardian.BEAT = deploy_watch.BEAT = message["beat"]
         if "uid" in message:
             os.setuid(message["uid"])
         code = main(message["words"])

@@ -25,9 +25,9 @@ Attach = Callable[..., Ended]
 def watched(machine: Rig, path: Path) -> Callable[..., Running]:
     """Attach a program that is watched for longer than the test runs, and wait until it stands."""
 
-    def begin(program: str = "new_xdp", *words: object) -> Running:
+    def begin(program: str = "new_xdp", *words: object, **how: object) -> Running:
         common = ("--iface", "right", "--force", "a test", "--program", program, "--for", "10m")
-        running = machine.start("attach", path, *common, *words)
+        running = machine.start("attach", path, *common, *words, **how)
         running.line("is attached, watched for 600 s")
         return running
 
@@ -255,6 +255,62 @@ def test_the_guardian_puts_it_back_when_the_watcher_is_killed(
     assert top(machine) == ("attached", "old_xdp")
     assert "was taken back: the process that watched it died" in spot["last"]
     assert "was taken back: the process that watched it died" in machine("status").out
+
+
+def test_a_watcher_that_is_stopped_counts_as_dead(
+    machine: Rig, attach: Attach, watched: Callable[..., Running]
+) -> None:
+    attach("old_xdp")
+    running = watched(beat=0.05)
+
+    running.send(signal.SIGSTOP)
+    ended = running.end()
+    machine.settled()
+
+    (spot,) = machine.status()
+    assert ended.code == -signal.SIGKILL
+    assert top(machine) == ("attached", "old_xdp")
+    assert "was taken back: the process that watched it was stopped, or hung" in spot["last"]
+
+
+@pytest.mark.parametrize("when", ["before", "watching"])
+def test_what_a_health_command_started_ends_with_a_watcher_that_is_killed(
+    machine: Rig, attach: Attach, path: Path, tmp_path: Path, when: str
+) -> None:
+    attach("old_xdp")
+    fifo = tmp_path / "fifo"
+    if when == "before":
+        os.mkfifo(fifo)
+    command = f"test ! -p {fifo} && mkfifo {fifo} || {{ sleep 1000 > {fifo} & wait; }}"
+    words = ("--for", "10m", "--watch", command, "--watch-timeout", "1h")
+    common = ("--iface", "right", "--force", "a test", "--program", "new_xdp")
+    running = machine.start("attach", path, *common, *words)
+    if when == "watching":
+        running.line("is attached")
+
+    with fifo.open("rb") as alive:  # the child of the shell has opened it
+        running.send(signal.SIGKILL)
+        running.end()
+
+        assert select.select([alive], [], [], 10)[0]
+    machine.settled()
+    assert top(machine) == ("attached", "old_xdp")
+
+
+def test_a_guardian_that_was_stopped_keeps_nobody_waiting_for_ever(
+    machine: Rig, attach: Attach, watched: Callable[..., Running]
+) -> None:
+    attach("old_xdp")
+    running = watched(soon_released=True)
+    (guardian,) = machine.guardians()
+
+    signal.pidfd_send_signal(guardian, signal.SIGSTOP)
+    running.send(signal.SIGTERM)
+    ended = running.end()
+
+    assert "stopped by SIGTERM" in ended.err
+    assert top(machine) == ("attached", "old_xdp")
+    assert select.select([guardian], [], [], 10)[0]
 
 
 def test_a_guardian_that_is_killed_is_replaced(

@@ -184,38 +184,49 @@ def _attach(run: _Attaching, before: Journal | None) -> Iterator[Event]:
         limit.value(run.loaded)  # a name that is wrong is told now
     if request.is_dry:
         return
-    measured = _well_before(run)
-    journal = _prepared(run, before, permit)
-    guardian = None
+    guardian = Guardian(run.spot, run.lock)
     try:
-        guardian = Guardian(run.spot, run.lock)
+        yield from _watched(run, before, permit, guardian)
+    finally:
+        guardian.release()
+
+
+def _watched(
+    run: _Attaching, before: Journal | None, permit: Permit, guardian: Guardian
+) -> Iterator[Event]:
+    request = run.request
+    measured = _well_before(run, guardian)
+    journal = _prepared(run, before, permit)
+    try:
+        guardian.ensure()
         journal = _changed(run, journal)
         assert journal.work is not None
         # Whoever reads that it is attached may change things: what was is looked at before.
         watcher = watch.Watcher(request.plan, journal, run.loaded, run.stop, before=measured)
+        if request.plan.seconds:
+            guardian.beat()  # whoever is told below may never come back
         yield Attached(
             run.spot, journal.top, journal.generation(journal.work.origin), request.plan.seconds
         )
         if request.plan.seconds:
             watcher.watch(guardian)
+        guardian.quiet()
         run.stop.check()
         settled = recovery.settle(journal, _kept(journal), f"{journal.top.told} was attached")
     except BaseException as e:
+        guardian.quiet()
         _taken_back(run, e)
         raise
-    finally:
-        if guardian is not None:
-            guardian.release()
     assert settled is not None
     yield Settled(run.spot, settled.top)
 
 
-def _well_before(run: _Attaching) -> tuple[watch.Sample, watch.Sample] | None:
+def _well_before(run: _Attaching, guardian: Guardian) -> tuple[watch.Sample, watch.Sample] | None:
     # A command that fails now says nothing about the program.
     plan = run.request.plan
     if plan.command and plan.seconds:
         try:
-            watch.run_command(plan, run.stop)
+            watch.run_command(plan, run.stop, guardian)
         except watch.Unhealthy as e:
             raise Error(f"before anything was changed: {e}") from e
     return watch.traffic(plan, run.request.interface, run.stop)

@@ -12,14 +12,14 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from .._bpf import lib
 from ..errors import Error, Failure
 from ..live import hooks
 from ..objects import Object
 from . import carry
-from .guardian import Guardian
+from .guardian import BEAT, Guardian
 from .journal import Journal
 from .stopping import Stop
 
@@ -216,20 +216,24 @@ class Watcher:
             Error: Another program stands there, or the interface went down.
         """
         while True:
+            guardian.beat()
             began = time.monotonic()
             self._look(guardian)
             if self._plan.command:
-                run_command(self._plan, self._stop)
+                run_command(self._plan, self._stop, guardian, beats=True)
             if time.monotonic() >= self._until:
                 break
-            wait = min(began + self._plan.every, self._until) - time.monotonic()
-            pause(wait, self._stop, guardian)
+            self._rest(min(began + self._plan.every, self._until), guardian)
         self._look(guardian, is_last=True)
+
+    def _rest(self, until: float, guardian: Guardian) -> None:
+        while guardian.is_alive and (left := until - time.monotonic()) > 0:
+            guardian.beat()
+            pause(min(left, BEAT), self._stop, guardian)
 
     def _look(self, guardian: Guardian, *, is_last: bool = False) -> None:
         self._stop.check()
-        if not guardian.is_alive:
-            guardian.restart()
+        guardian.ensure()
         number = carry.standing(self._journal)
         if number != self._journal.top.id:
             raise Error(
@@ -279,13 +283,22 @@ class Watcher:
                 )
 
 
-def run_command(plan: Watch, stop: Stop) -> None:
-    """Run the health command once; what it started ends with it.
+def run_command(plan: Watch, stop: Stop, guardian: Guardian, *, beats: bool = False) -> None:
+    """Run the health command once; what it started ends with it, and with us.
+
+    The guardian is given signs of life meanwhile if `beats` says so.
 
     Raises:
         Unhealthy: It failed, or did not end in time; it is killed then.
         Stopped: A signal came.
     """
+
+    def begin() -> None:
+        # It ends with a watcher that is killed, and its children by the guardian, who knows of
+        # them before there are any. There is one thread, so nothing can be locked.
+        lib.pr_die_with_parent()
+        guardian.join()
+
     shown = plan.command if len(plan.command) <= 60 else f"{plan.command[:57]}..."
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
@@ -294,16 +307,20 @@ def run_command(plan: Watch, stop: Stop) -> None:
             stdout=said,
             stderr=said,
             start_new_session=True,
-            # It ends with a watcher that is killed; there is one thread, so nothing can be locked.
-            preexec_fn=lib.pr_die_with_parent,  # noqa: PLW1509
+            preexec_fn=begin,  # noqa: PLW1509
         )
         ended = False
         try:
-            ended = _wait(process, plan.command_seconds, stop)
+            until = time.monotonic() + plan.command_seconds
+            while not ended and (left := until - time.monotonic()) > 0:
+                if beats:
+                    guardian.beat()
+                ended = _wait(process, min(left, BEAT), stop)
         finally:
             # What it left in the background as well: the next round starts its own. The number of
             # the group is still its own, nobody has waited for its leader.
             os.killpg(process.pid, signal.SIGKILL)
+            guardian.parted()
             process.wait()
         if not ended:
             raise Unhealthy(
@@ -311,19 +328,17 @@ def run_command(plan: Watch, stop: Stop) -> None:
                 f"{shown}",
                 check="command",
             )
-        if process.returncode:
-            said.seek(0)
-            lines = said.read()[-500:].decode(errors="replace").strip().splitlines()
-            last = f" ({lines[-1]})" if lines else ""
-            how = (
-                f"failed with exit code {process.returncode}"
-                if process.returncode > 0
-                else f"was killed by signal {-process.returncode}"
-            )
-            raise Unhealthy(
-                f"the health command {how}: {shown}{last}",
-                check="command",
-            )
+        _judge(process.returncode, shown, said)
+
+
+def _judge(code: int, shown: str, said: IO[bytes]) -> None:
+    if not code:
+        return
+    said.seek(0)
+    lines = said.read()[-500:].decode(errors="replace").strip().splitlines()
+    last = f" ({lines[-1]})" if lines else ""
+    how = f"failed with exit code {code}" if code > 0 else f"was killed by signal {-code}"
+    raise Unhealthy(f"the health command {how}: {shown}{last}", check="command")
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float, stop: Stop) -> bool:
