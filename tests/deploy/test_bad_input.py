@@ -130,6 +130,32 @@ def test_an_interface_that_vanishes_while_watched_is_named(
     assert [spot["interface"] for spot in machine.status()] == ["right"]
 
 
+@pytest.mark.parametrize("stays_away", [True, False])
+def test_a_carrier_that_is_lost_must_be_back_at_the_end(
+    machine: Rig, attach: Attach, path: Path, tmp_path: Path, stays_away: bool
+) -> None:
+    attach("old_xdp")
+    fifo = tmp_path / "fifo"
+    command = f"test ! -p {fifo} && mkfifo {fifo} || cat {fifo}"
+    held = ("--for", "1ms", "--watch", command, "--watch-timeout", "1h")
+    common = ("--iface", "right", "--force", "a test", "--program", "new_xdp")
+    running = machine.start("attach", path, *common, *held)
+    running.line("is attached, watched")
+
+    left = machine.wire.left
+    with fifo.open("wb"), netlink(left.namespace, "unplugging it") as route:
+        route.link("set", index=left.index, state="down")
+        if not stays_away:
+            route.link("set", index=left.index, state="up")
+    ended = running.end()
+    with netlink(left.namespace, "plugging it in") as route:
+        route.link("set", index=left.index, state="up")
+
+    assert ended.code == (2 if stays_away else 0)
+    said = "right had a carrier and has none: nothing shows whether the program works: old_xdp"
+    assert (said in ended.err) is stays_away
+
+
 def test_an_interface_that_goes_down_while_watched_is_named(
     machine: Rig, path: Path, spare: str
 ) -> None:

@@ -202,7 +202,14 @@ def _watched(
         journal = _changed(run, journal)
         assert journal.work is not None
         # Whoever reads that it is attached may change things: what was is looked at before.
-        watcher = watch.Watcher(request.plan, journal, run.loaded, run.stop, before=measured)
+        watcher = watch.Watcher(
+            request.plan,
+            journal,
+            run.loaded,
+            run.stop,
+            before=measured,
+            had_carrier=run.interface.has_carrier,
+        )
         if request.plan.seconds:
             guardian.beat()  # whoever is told below may never come back
         yield Attached(

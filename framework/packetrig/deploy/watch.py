@@ -142,12 +142,13 @@ class Sample:
     at: float
     counters: Mapping[str, int]
     is_up: bool
+    has_carrier: bool = True
 
     @classmethod
     def take(cls, name: str) -> Sample:
         """Read them now."""
         found = hooks.interface(name)
-        return cls(time.monotonic(), found.counters, found.is_up)
+        return cls(time.monotonic(), found.counters, found.is_up, found.has_carrier)
 
     def rate(self, since: Sample, key: str) -> float:
         """Return packets a second since an earlier sample."""
@@ -194,12 +195,14 @@ class Watcher:
         stop: Stop,
         *,
         before: tuple[Sample, Sample] | None,
+        had_carrier: bool = False,
     ) -> None:
         self._plan = plan
         self._journal = journal
         self._loaded = loaded
         self._stop = stop
         self._before = before
+        self._had_carrier = had_carrier
         self._name = journal.interface
         self._start = Sample.take(self._name)
         self._window = self._start
@@ -245,6 +248,11 @@ class Watcher:
         now = Sample.take(self._name)
         if self._start.is_up and not now.is_up:
             raise Error(f"{self._name} went down: nothing shows whether the program works")
+        # Some drivers take the link down and up again to attach: it may be away meanwhile.
+        if is_last and self._had_carrier and not now.has_carrier:
+            raise Error(
+                f"{self._name} had a carrier and has none: nothing shows whether the program works"
+            )
         self._compare(now)
 
     def _hold_limits(self, *, is_last: bool) -> None:

@@ -52,6 +52,7 @@ class Interface:
     xdp: Mapping[str, int]
     counters: Mapping[str, int]
     has_ethernet: bool = True
+    has_carrier: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ def _told(link: Any, name: str) -> Interface:
         receive_queues=int(link.get_attr("IFLA_NUM_RX_QUEUES") or 1),
         xdp={mode: number for mode, number in ids.items() if number},
         counters={key: value for key, value in counters.items() if isinstance(value, int)},
+        has_carrier=bool(link.get_attr("IFLA_CARRIER")),
         has_ethernet=link["ifi_type"] in (_ETHER, _LOOPBACK),
     )
 
