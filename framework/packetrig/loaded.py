@@ -17,6 +17,7 @@ from ._bpf import Entered, Namespace, denied, elf, ffi, lib, strerror
 from ._bpf.codec import codec
 from ._bpf.kinds import (
     PROGRAM_KINDS,
+    SLEEPABLE,
     XDP_HAS_FRAGS,
     MapKind,
     attach_of_section,
@@ -211,6 +212,8 @@ class Loaded:
         self.attach_types[found.name] = lib.bpf_program__expected_attach_type(found.handle)
         if self.frags[found.name] and not (found.type and kind is None):
             lib.bpf_program__set_flags(found.handle, XDP_HAS_FRAGS)
+        if name == "syscall":
+            lib.bpf_program__set_flags(found.handle, SLEEPABLE)
 
     def _load(self) -> None:
         try:

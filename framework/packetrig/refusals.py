@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ._bpf import ENOTSUPP, denied, probes, strerror
-from ._bpf.kinds import MapKind
+from ._bpf.kinds import PROGRAM_KINDS, MapKind
 from .errors import Error, InputRefused, InternalError, Unsupported
 
 # The Ethernet header; BPF_PROG_TEST_RUN takes nothing shorter.
@@ -38,6 +38,13 @@ FRAMELESS = frozenset({"sk_lookup", "raw_tracepoint", "syscall"})
 WITHOUT_OUTPUT = frozenset({"flow_dissector", "netfilter"})
 _ONCE = frozenset({"raw_tracepoint", "syscall"})
 MAX_REPEAT = 10_000_000
+# What tells about programs that have no test run.
+_AS_SYSCALL = "; load it with kind='syscall' and give its context as bytes: run(b'', ctx=...)"
+_ON_CALLS = "; packetrig.live.cgroup() lets real calls meet them"
+_INSTEAD = {
+    **dict.fromkeys(("kprobe", "tracepoint"), _AS_SYSCALL),
+    **dict.fromkeys(("cgroup_sock_addr", "cgroup_sock"), _ON_CALLS),
+}
 # What they do to skb->csum is right, and a test run takes it for wrong.
 _SUM_APART = {18: "bpf_skb_vlan_push", 19: "bpf_skb_vlan_pop", 38: "bpf_skb_change_tail"}
 
@@ -74,7 +81,17 @@ def limits() -> Limits:
 
 
 def range_of(kind: str, *, has_frags: bool) -> tuple[int, int]:
-    """Return the least and most bytes that a frame for this kind of program may have."""
+    """Return the least and most bytes that a frame for this kind of program may have.
+
+    Raises:
+        Unsupported: No kernel has a test run for this kind, and what is there instead.
+    """
+    if not PROGRAM_KINDS[kind].testable:
+        raise Unsupported(
+            f"running {kind} programs",
+            "BPF_PROG_TEST_RUN does not serve them"
+            + _INSTEAD.get(kind, "; load one to see what the verifier says"),
+        )
     if kind in FRAMELESS:
         return 0, 0
     if kind == "xdp":
@@ -223,6 +240,8 @@ def _reason(kind: str, error: int, frame: bytes, *, has_context: bool) -> str:
         return "no interface has the ingress_ifindex of the context"
     if error == errno.EINVAL and kind == "raw_tracepoint":
         return "ctx= takes 8 bytes for each argument, all that the program reads, at most 12"
+    if error == errno.EINVAL and kind == "syscall":
+        return "ctx= takes all the bytes of its context that the program may read or write"
     if error == errno.EINVAL and kind == "netfilter":
         return "a netfilter test run takes an IPv4 or IPv6 packet that fits its hook"
     if error == errno.EINVAL and kind == "xdp" and has_context:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import struct
 from collections.abc import Callable
 
@@ -193,3 +194,56 @@ def test_a_kind_without_a_test_run_is_unsupported_by_name(load: Load) -> None:
 def test_what_the_verifier_forbids_a_kind_is_a_verifier_error(load: Load) -> None:
     with pytest.raises(packetrig.VerifierError, match="R0"):
         load('SEC("cgroup_skb/ingress") int gate(struct __sk_buff *skb) { return 5; }')
+
+
+KPROBE = """
+#include <linux/ptrace.h>
+#include <bpf/bpf_tracing.h>
+SEC("kprobe/tcp_v4_connect") int probe(struct pt_regs *ctx) { return PT_REGS_PARM3(ctx); }
+SEC("tracepoint/net/net_dev_queue") int point(struct { __u64 common, skb; __u32 len; } *ctx)
+{
+    return ctx->len;
+}
+SEC("perf_event") int sample(struct { __u64 period; } *ctx) { return ctx->period; }
+"""
+# struct pt_regs: where the third argument of a function stands
+THIRD = {"x86_64": 12 * 8, "aarch64": 2 * 8}
+
+
+@pytest.mark.parametrize(
+    ("program", "at"), [("probe", THIRD.get(platform.machine())), ("point", 16), ("sample", 0)]
+)
+def test_what_traces_the_kernel_gets_a_context_as_a_syscall_program(
+    load: Load, program: str, at: int | None
+) -> None:
+    if at is None:
+        pytest.skip("where arguments stand is not written down for this machine")
+    rig = load(KPROBE, program=program, kind="syscall")
+    context = bytearray(400)
+    struct.pack_into("=I", context, at, 42)
+
+    assert rig.run(b"", ctx=bytes(context)).verdict == 42
+    with pytest.raises(InputRefused, match="ctx= takes all the bytes of its context"):
+        rig.run(b"")
+
+
+@pytest.mark.parametrize("program", ["probe", "point"])
+def test_what_traces_the_kernel_has_no_test_run_of_its_own(source, program: str) -> None:
+    spec = packetrig.build(source(KPROBE))
+    try:
+        rig = spec.load(program=program)
+    except packetrig.Error as e:  # a kernel that has no kprobes
+        pytest.skip(str(e))
+    with rig:
+        for packet in (b"", UDP4):
+            with pytest.raises(Unsupported, match="load it with kind='syscall'"):
+                rig.run(packet)
+        with pytest.raises(Unsupported, match="load it with kind='syscall'"):
+            rig.run_many([UDP4])
+
+
+def test_what_meets_a_call_is_told_where_it_meets_one(load: Load) -> None:
+    rig = load('SEC("cgroup/connect4") int hook(struct bpf_sock_addr *ctx) { return 1; }')
+
+    with pytest.raises(Unsupported, match=r"packetrig\.live\.cgroup"):
+        rig.run(UDP4)

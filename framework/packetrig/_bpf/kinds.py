@@ -74,6 +74,8 @@ KIND_OF_TYPE = {kind.type: kind.name for kind in PROGRAM_KINDS.values()}
 
 # BPF_F_XDP_HAS_FRAGS: the program can take a frame that lies in several pieces. Linux 5.18.
 XDP_HAS_FRAGS = 1 << 5
+# BPF_F_SLEEPABLE: what libbpf sets for SEC("syscall"), which are refused without it.
+SLEEPABLE = 1 << 4
 
 
 def kind_of_section(section: str) -> str | None:
