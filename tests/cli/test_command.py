@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -51,6 +52,22 @@ def test_help_loads_nothing_heavy_and_lists_every_command() -> None:
 
     assert run.stdout.endswith("\n[]\n")
     assert all(f"\n  {name} " in run.stdout for name in COMMANDS)
+
+
+def test_a_home_that_cannot_be_written_is_told_once_and_harms_nothing(
+    packetrig: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PACKETRIG_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/dev/null")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+
+    ended = packetrig("run", MIX, "--frame", GOOD.hex())
+
+    assert ended.code == 0
+    assert ended.err.startswith("packetrig: /dev/null/.cache/packetrig cannot be written: ")
+    assert ended.err.count("\n") == 1
+    assert list(place.glob("packetrig-*/objects/*/*/xdp_mix.bpf.o"))
 
 
 def test_every_listed_command_is_there_with_help_of_its_own(packetrig: Command) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -340,8 +342,53 @@ def test_nothing_is_left_behind_but_the_object_and_its_manifest(standin, source,
         ({"HOME": "/c"}, "/c/.cache/packetrig"),
     ],
 )
-def test_the_cache_lies_where_the_environment_says(variables, expected):
-    assert toolchain.folder(variables) == Path(expected)
+def test_the_cache_lies_where_the_environment_says(variables, expected, tmp_path):
+    below = {
+        name: f"{tmp_path}{value}" if value.startswith("/") else value
+        for name, value in variables.items()
+    }
+
+    assert toolchain.folder(below) == Path(f"{tmp_path}{expected}")
+    assert toolchain.elsewhere(below) == ""
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"packetrig-{os.geteuid()}"
+
+
+@pytest.mark.parametrize("name", ["HOME", "XDG_CACHE_HOME"])
+def test_where_the_usual_place_cannot_be_written_a_private_folder_is_the_cache(temporary, name):
+    for _ in range(2):
+        assert toolchain.folder({name: "/dev/null"}) == temporary
+
+    assert stat.S_IMODE(temporary.stat().st_mode) == 0o700
+    assert f"cannot be written: compiled objects are kept in {temporary} (PACKETRIG_CACHE=" in (
+        toolchain.elsewhere({name: "/dev/null"})
+    )
+
+
+@pytest.mark.parametrize("what", ["a link", "open to others", "a file"])
+def test_a_temporary_folder_that_others_may_use_is_refused(temporary, what):
+    if what == "a link":
+        temporary.symlink_to("/")
+    elif what == "a file":
+        temporary.touch()
+    else:
+        temporary.mkdir()
+        temporary.chmod(0o770)
+
+    with pytest.raises(Error, match="is not a folder that this user alone can use; remove it"):
+        toolchain.folder({"HOME": "/dev/null"})
+
+
+def test_a_temporary_folder_of_another_user_is_refused(temporary, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    temporary.with_name(f"packetrig-{os.getuid() + 1}").mkdir(mode=0o700)
+
+    with pytest.raises(Error, match="is not a folder that this user alone can use"):
+        toolchain.folder({"HOME": "/dev/null"})
 
 
 def test_a_cache_that_cannot_be_written_is_named_with_what_to_try(standin, source, monkeypatch):

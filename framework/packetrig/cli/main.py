@@ -33,6 +33,10 @@ COMMANDS = {
 }
 
 
+# Those that compile, and so keep what they compiled.
+_COMPILING = ("run", "fuzz", "replay", "corpus", "bench", "gate", "shadow")
+
+
 class Exit(IntEnum):
     """Name the exit codes, the same for every command."""
 
@@ -70,11 +74,16 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="packetrig", message="%(prog)s %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Show all that clang or the verifier said.")
-def packetrig(verbose: bool) -> None:
+@click.pass_context
+def packetrig(context: click.Context, verbose: bool) -> None:
     """Test XDP and TC programs on the real kernel, before they see a real interface.
 
     Exit codes: 0 held, 1 refused (the program is wrong), 2 undecided (it could not be told).
     """
+    if context.invoked_subcommand in _COMPILING:
+        toolchain = importlib.import_module("..toolchain", __package__)
+        if told := toolchain.elsewhere(os.environ):
+            console.complain(told)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from .._bpf import capability_missing, probes
 from ..errors import Error
-from ..toolchain import find_clang
+from ..toolchain import elsewhere, find_clang
 
 
 def line() -> str:
     """Describe the kernel, the kinds of programs it runs, and clang, on one line."""
     # What the kernel is called is shown, and decides nothing.
     kernel = Path("/proc/sys/kernel/osrelease").read_text(encoding="utf-8").strip()
-    return f"Linux {kernel}, {', '.join([*_runs(), _clang()])}"
+    return f"Linux {kernel}, {', '.join([*_runs(), _clang(), *_cache()])}"
 
 
 def _runs() -> list[str]:
@@ -43,6 +44,14 @@ def _kinds(kinds: list[str]) -> str:
     first = [kind for kind in kinds if kind in ("xdp", "tc")] or kinds[:1]
     rest = len(kinds) - len(first)
     return " ".join([*first, f"and {rest} more kinds"] if rest else first)
+
+
+def _cache() -> list[str]:
+    try:
+        told = elsewhere(os.environ)
+    except Error as e:
+        return [str(e)]
+    return [told] if told else []
 
 
 def _clang() -> str:

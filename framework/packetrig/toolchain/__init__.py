@@ -9,7 +9,7 @@ llvm.py      llvm-profdata and llvm-cov, for coverage
 
 from __future__ import annotations
 
-from .cache import Cache, folder
+from .cache import Cache, elsewhere, folder
 from .clang import Clang, find_clang, tool
 from .compiler import ENDING, FLAGS, Built, compile  # noqa: A004 - toolchain.compile() is it
 from .helpers import Helper, helpers
@@ -22,6 +22,7 @@ __all__ = [
     "Clang",
     "Helper",
     "compile",
+    "elsewhere",
     "find_clang",
     "folder",
     "helpers",

@@ -10,10 +10,12 @@ What it cannot see: a `__has_include()` that was false and would now be true.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -133,9 +135,32 @@ class Cache:
 
 
 def folder(environment: Mapping[str, str]) -> Path:
-    """Tell where compiled objects are kept: PACKETRIG_CACHE, else XDG_CACHE_HOME, else ~/.cache."""
+    """Tell where compiled objects are kept: PACKETRIG_CACHE, else XDG_CACHE_HOME, else ~/.cache.
+
+    Where the last two cannot be written, it is a folder of this user alone among the temporary
+    ones; `elsewhere` says so.
+
+    Raises:
+        Error: That one is not this user's alone: what is loaded must be nobody else's.
+    """
     if own := environment.get("PACKETRIG_CACHE"):
         return Path(own).absolute()
+    wanted = _usual(environment)
+    return wanted if wanted and _can_be_written(wanted) else _private()
+
+
+def elsewhere(environment: Mapping[str, str]) -> str:
+    """Say that compiled objects are not kept where they usually are, and why; else ""."""
+    if environment.get("PACKETRIG_CACHE"):
+        return ""
+    wanted = _usual(environment)
+    if wanted and _can_be_written(wanted):
+        return ""
+    why = f"{wanted} cannot be written" if wanted else "there is no home folder"
+    return f"{why}: compiled objects are kept in {folder(environment)} (PACKETRIG_CACHE= names another)"
+
+
+def _usual(environment: Mapping[str, str]) -> Path | None:
     # The XDG specification says that a relative path is to be ignored.
     if (shared := environment.get("XDG_CACHE_HOME", "")) and Path(shared).is_absolute():
         return Path(shared) / "packetrig"
@@ -143,8 +168,34 @@ def folder(environment: Mapping[str, str]) -> Path:
         return Path(home).absolute() / ".cache" / "packetrig"
     try:
         return Path.home() / ".cache" / "packetrig"
-    except RuntimeError as e:
-        raise Error("there is no home folder to cache objects in; set PACKETRIG_CACHE=") from e
+    except RuntimeError:
+        return None
+
+
+def _can_be_written(path: Path) -> bool:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(path, os.W_OK | os.X_OK)
+
+
+def _private() -> Path:
+    name = "there is no folder to keep compiled objects in"
+    try:
+        path = Path(tempfile.gettempdir()) / f"packetrig-{os.geteuid()}"
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        found = path.lstat()  # a link may lead anywhere
+    except OSError as e:
+        raise Error(f"{name}: {e.strerror or e}; set PACKETRIG_CACHE= to one") from e
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    if not is_ours or found.st_mode & 0o077:
+        raise Error(
+            f"{name}: {path} is not a folder that this user alone can use; remove it, or set "
+            "PACKETRIG_CACHE= to one"
+        )
+    return path
 
 
 def digest_of(path: Path) -> str | None:
