@@ -181,6 +181,10 @@ def behind_redirect(what: str, section: str) -> Unsupported:
     )
 
 
+class Interrupted(Error):
+    """Say that a signal ended a run half way."""
+
+
 def after(
     what: str, kind: str, error: int, frame: bytes, *, has_context: bool, flags: int = 0
 ) -> Error:
@@ -196,7 +200,7 @@ def after(
     if reason:
         return InputRefused(f"{what}: {reason}")
     if error == errno.EINTR:
-        return Error(
+        return Interrupted(
             f"{what}: a signal interrupted the run; whether it ran is not known, so it was not "
             "repeated: its maps may have counted it already"
         )

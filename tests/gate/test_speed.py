@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from packetrig import bench, build, gate
+from packetrig import Run, bench, build, gate, refusals
 from packetrig.bench import frames as measured_on
 from packetrig.bench.speed import Compared, Speed
 from packetrig.errors import Error, InputRefused, NotFound
@@ -192,6 +193,25 @@ def test_a_program_that_rewrites_is_measured_packet_by_packet(place: Path) -> No
 
     assert found.new.method is found.old.method is bench.Method.ONE_BY_ONE
     assert len(found.ratios) == 3
+
+
+def test_a_run_that_was_stopped_in_the_middle_is_measured_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with build(MAC_FILTER).load() as loaded:
+        subject = bench.Subject(loaded, [FRAME])
+        run, signals = subject.program.run, [None] * 2
+
+        def interrupted(frame: bytes, **how: int) -> Run:
+            if signals:
+                signals.pop()
+                raise refusals.Interrupted("a signal")
+            return run(frame, **how)
+
+        monkeypatch.setattr(subject, "program", SimpleNamespace(run=interrupted))
+
+        assert subject.repeated() > 0
+        assert signals == []
 
 
 def test_a_capture_is_measured_packet_by_packet_without_what_is_refused() -> None:

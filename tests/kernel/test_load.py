@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +15,8 @@ import pytest
 
 import packetrig
 from packetrig import XDP, CompileError, LoadError, NoSuchName, NotFound, Object, Spec
+from packetrig._bpf import lib, libbpf
+from packetrig.live import finish
 
 from .conftest import SOURCES
 
@@ -267,8 +272,6 @@ def test_a_closed_object_leaves_no_program_behind(source: Write) -> None:
 
 
 def program_exists(program_id: int) -> bool:
-    from packetrig._bpf import lib
-
     fd = lib.bpf_prog_get_fd_by_id(program_id)
     if fd >= 0:
         os.close(fd)
@@ -357,6 +360,51 @@ def test_a_program_too_complex_for_the_verifier_says_so(source: Write) -> None:
     assert "tail calls" in caught.value.explain() or "too complex" in str(caught.value)
 
 
+def test_a_timer_of_signals_is_no_reason_to_refuse_a_program(source: Write) -> None:
+    spec = packetrig.build(
+        source(
+            """
+            SEC("xdp") int counts(struct xdp_md *ctx)
+            {
+                volatile unsigned long sum = 0;
+                for (int i = 0; i < 10000; i++)
+                    sum += i;
+                return sum & 3;
+            }
+            """
+        )
+    )
+    seen: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _: seen.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        with spec.load() as rig:
+            assert rig.run(FRAME).verdict in XDP
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert seen
+
+
+def test_a_verifier_that_never_got_to_its_end_has_refused_nothing(
+    source: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = packetrig.build(source(TWO))
+
+    class Stopped:
+        def __getattr__(self, name: str) -> object:
+            return getattr(lib, name)
+
+        def bpf_object__load(self, _: object) -> int:
+            return -errno.EAGAIN
+
+    monkeypatch.setattr(libbpf, "lib", Stopped())
+
+    with pytest.raises(LoadError, match="signals interrupted the verifier") as caught:
+        spec.load()
+    assert not isinstance(caught.value, packetrig.VerifierError)
+
+
 def test_statistics_tell_what_an_accepted_program_costs(load: Load) -> None:
     rig = load('SEC("xdp") int only(struct xdp_md *ctx) { volatile long x = 5; return x & 3; }')
     found = rig.program.statistics
@@ -372,6 +420,8 @@ def test_statistics_tell_what_an_accepted_program_costs(load: Load) -> None:
 def test_loading_many_times_leaks_no_descriptor(source: Write) -> None:
     spec = packetrig.build(SOURCES / "maps.bpf.c")
     spec.load().close()
+    finish()
+    gc.collect()  # what tests before this one have left to do
     before = len(list(Path("/proc/self/fd").iterdir()))
 
     for _ in range(20):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +33,17 @@ _HIDDEN = 0
 _FAILED = re.compile(r"prog '([^']+)': BPF program load failed")
 _TAIL = 1 << 18
 _tails: list[Any] = []
+# They come again and again, and each makes the verifier begin anew: libbpf gives up after five.
+_TIMERS = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
+
+
+@contextmanager
+def _without_timers() -> Iterator[None]:
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _TIMERS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 @contextmanager
@@ -139,10 +152,13 @@ class Opened:
         messages()
         for found in self.programs() if _tails else ():
             lib.bpf_program__set_log_buf(found.handle, _tails[-1], _TAIL)
-        error = -lib.bpf_object__load(self.handle)
+        with _without_timers():
+            error = -lib.bpf_object__load(self.handle)
         if not error:
             return
         log = messages()
+        if error == errno.EAGAIN:  # by what cannot be held back, as when the process is stopped
+            raise LoadError(f"{self.name}: signals interrupted the verifier again and again")
         if _tails and (failed := _FAILED.search(log)):
             tail = ffi.string(_tails[-1]).decode(errors="replace")
             if len(tail) == _TAIL - 1 and "\nprocessed " not in tail:

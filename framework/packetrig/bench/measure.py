@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Self
@@ -22,6 +22,7 @@ from .. import refusals
 from ..errors import Error, InputRefused
 from ..objects import Object
 from ..replay import name_of
+from ..run import Run
 from ..spec import build
 
 # One call: long enough that its start and the clock do not count, short enough to be many.
@@ -113,14 +114,18 @@ class Subject:
         """Run the packet many times in one call, from the state it begins with."""
         (frame,) = self.frames
         if not self._repeat:
-            self._renew()
-            took = self.program.run(frame, repeat=_LEAST_REPEAT).nanoseconds
+            took = self._begun_anew(frame, _LEAST_REPEAT).nanoseconds
             self._repeat = max(_LEAST_REPEAT, min(_MOST_REPEAT, _CALL_NS // max(1, took)))
-        self._renew()
-        run = self.program.run(frame, repeat=self._repeat)
+        run = self._begun_anew(frame, self._repeat)
         # A table that fills up, a bucket that runs empty: what is measured is a mix then.
         self.verdicts = tuple(dict.fromkeys((*self.verdicts, name_of(run.verdict))))
         return run.nanoseconds + 0.5  # the kernel leaves off what is below a nanosecond
+
+    def _begun_anew(self, frame: bytes, repeat: int) -> Run:
+        while True:
+            self._renew()
+            with suppress(refusals.Interrupted):  # stopped in the middle, and continued
+                return self.program.run(frame, repeat=repeat)
 
     def one_by_one(self) -> float:
         """Run the packets once each; the least of some passes, so that interrupts do not count."""
