@@ -288,11 +288,15 @@ def test_it():
 def test_objects_that_are_closed_leave_nothing_open_and_count_when_loaded_again(run: Run) -> None:
     result = run(
         """
+import gc
 import os
+from packetrig.live import finish
 
 def test_it():
     spec = packetrig.build("progs/shown.bpf.c")
     spec.load().close()
+    finish()
+    gc.collect()  # what tests before this one have left to do
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         with spec.load() as found:

@@ -15,6 +15,7 @@ import packetrig
 from packetrig import XDP, Error, InputRefused, Unsupported, check, fuzz
 from packetrig.fuzz import Ended, Event, Found, NewEntry, Recipe, Started, StopReason, Target
 from packetrig.fuzz import seeds as sources
+from packetrig.live import finish
 from packetrig.packets import craft
 from packetrig.replay import Setup
 
@@ -298,7 +299,8 @@ def test_closing_a_campaign_leaves_nothing() -> None:
     def descriptors() -> list[str]:
         return sorted(each.name for each in Path("/proc/self/fd").iterdir())
 
-    gc.collect()  # what tests before this one have dropped
+    finish()
+    gc.collect()  # what tests before this one have left to do
     before = descriptors()
     running = fuzz.campaign(HTTP, setup=SETUP, seeds=[SYN])
     affinity = os.sched_getaffinity(0)

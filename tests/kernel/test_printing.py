@@ -81,7 +81,7 @@ def test_what_another_process_prints_is_its_own(load: Load, heard: Printing) -> 
 
 
 def test_lines_that_were_lost_are_an_error(load: Load, heard: Printing) -> None:
-    load(SAYS).run(bytes(60), repeat=60_000)
+    load(SAYS).run_many([bytes(60)] * 60_000)
 
     with pytest.raises(Error, match="lines more than the kernel keeps"):
         heard()

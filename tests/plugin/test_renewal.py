@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from packetrig._bpf import lib
+from packetrig.live import finish
 
 pytest_plugins = ["pytester"]
 
@@ -218,6 +219,7 @@ def test_two(mine, door):
 def test_nothing_is_left_when_the_session_ends(
     run: Run, project: pytest.Pytester, ending: str
 ) -> None:
+    finish()  # as the end of the session does: programs of tests before this one are parked
     before = descriptors()
     result = run(f"""
 from pathlib import Path
