@@ -671,6 +671,21 @@ def test_a_disk_that_fails_at_the_very_end_is_told_with_what_stands_there(
     assert (spot["state"], [spot["program_id"]]) == ("attached", standing())
 
 
+def test_a_disk_that_fails_at_the_end_of_a_detach_is_told_with_what_stands_there(
+    machine: Rig, attach: Attach, standing: Callable[[], list[int]]
+) -> None:
+    attach("old_xdp")
+    attach("new_xdp")
+
+    ended = machine("detach", "--iface", "right", without_sync=True)
+    (spot,) = machine.status()
+
+    assert ended.code == 2
+    assert "journal.json: cannot be written: input/output error: new_xdp (id " in ended.err
+    assert f") is off; now: old_xdp (id {standing()[0]})\n" in ended.err
+    assert (spot["state"], [spot["program_id"]]) == ("attached", standing())
+
+
 def test_filters_that_are_no_programs_are_told(machine: Rig, attach: Attach) -> None:
     index = machine.wire.right.index
     with netlink(machine.wire.right.namespace, "somebody") as route:

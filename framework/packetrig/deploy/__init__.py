@@ -11,7 +11,7 @@ was begun, so that a process that is killed leaves nothing that cannot be finish
 - `recover_all()` finishes or undoes it;
 - `sample()` and `compare()` tell what a new program would have done with live traffic.
 
-attaching.py   attach and detach, step by step
+attaching.py   attach, step by step; detaching.py: take it off again
 permit.py      why it may be attached: a reason, or what the gate wrote (evidence.py)
 preflight.py   what is looked at before anything is changed
 places.py      where a program can stand, and where files and pins about it are
@@ -29,7 +29,8 @@ shadow.py      live traffic, told to a program that is not attached
 
 from __future__ import annotations
 
-from .attaching import Attached, Checked, Detached, Event, Request, Settled, attach, detach
+from .attaching import Attached, Checked, Event, Request, Settled, attach
+from .detaching import Detached, detach
 from .guardian import Guardian
 from .journal import Busy, Generation, Journal
 from .permit import Permit, force

@@ -1,4 +1,4 @@
-"""Attach a program to an interface so that there is always a way back, and take it off again."""
+"""Attach a program to an interface so that there is always a way back."""
 
 from __future__ import annotations
 
@@ -365,35 +365,3 @@ def _taken_back(run: _Attaching, why: BaseException) -> None:
         raise watch.Unhealthy(f"{said}: {ends}", check=why.check) from why
     if isinstance(why, Error):
         raise Error(f"{said}: {ends}") from why
-
-
-@dataclass(frozen=True, slots=True)
-class Detached:
-    """Tell what was taken off, and what stands there now."""
-
-    spot: Spot
-    program: Generation
-    now: Generation
-
-
-def detach(interface: str, hook: str, *, all_of_them: bool = False) -> Detached:
-    """Put back what stood there before the last attach, or before all of them.
-
-    Raises:
-        Error: Nothing of ours stands there, or somebody else changed it.
-    """
-    spot = places.here(interface, hook)
-    nothing = Error(f"{spot.name}: packetrig has attached nothing there")
-    if not journals.is_known(spot):
-        raise nothing
-    with stopping.noted(), journals.locked(spot):
-        journal = ready(spot)
-        if journal is None:
-            raise nothing
-        goal = journal.generations[0 if all_of_them else -2]
-        origin = journal.top
-        work = journals.begin("detach", origin.number, goal.number, phase=CHANGING)
-        journal = dataclasses.replace(journal, work=work)
-        journals.write(journal)
-        recovery.take_back(journal, origin, goal)
-        return Detached(spot, origin, goal)
