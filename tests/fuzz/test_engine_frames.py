@@ -13,10 +13,12 @@ from packetrig.packets import craft, frames, malformed, tunnels
 V4, V6 = craft.V4, craft.V6
 INNER = V4.packet(craft.udp(b"data", V4), craft.UDP)
 IN_VXLAN = tunnels.vxlan(V4.frame(craft.tcp(b"data", V4), craft.TCP))
+NEWER = ("srv6", "gtp", "vxlan-gpe", "mpls-in-udp", "l2tp", "pppoe")
 TUNNELLED = (
     V4.frame(craft.udp(IN_VXLAN, V4, destination_port=4789), craft.UDP),
     V6.frame(tunnels.gre(INNER, 0x0800, has_checksum=True, key=7), tunnels.GRE),
     craft.ethernet(tunnels.mpls(INNER, (100, 7)), tunnels.ETHERTYPE_MPLS),
+    *(frame for name, frame in malformed._sound() if name in NEWER),
 )
 SOUND = (*sources.plain(), *TUNNELLED)
 

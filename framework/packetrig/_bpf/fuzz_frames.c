@@ -107,6 +107,79 @@ static int fz_gre(const uint8_t *frame, struct fz_walk *w, uint32_t *at, uint32_
 	return *next == 0x6558 ? FZ_LINK : FZ_ETHERTYPE;
 }
 
+static int fz_by_version(const uint8_t *frame, struct fz_walk *w, uint32_t at, uint32_t *next)
+{
+	uint32_t version = fz_u8(frame, w->end, at) >> 4;
+
+	*next = version == 4 ? 0x0800 : 0x86dd;
+	return version == 4 || version == 6 ? FZ_ETHERTYPE : FZ_DONE;
+}
+
+static int fz_vxlan_gpe(const uint8_t *frame, struct fz_walk *w, uint32_t *at, uint32_t *next)
+{
+	static const uint16_t kinds[] = { 0, 0x0800, 0x86dd, 0, 0, 0x8847 };
+	uint32_t kind;
+
+	if (!fz_enter(w, FZ_VXLAN, *at, 8, FZ_NO_IP, true) || !(frame[*at] & 0x0c))
+		return FZ_DONE;
+	kind = frame[*at] & 4 ? frame[*at + 3] : 3;
+	*at += 8;
+	if (kind == 3)
+		return FZ_LINK;
+	*next = kind < sizeof(kinds) / sizeof(kinds[0]) ? kinds[kind] : 0;
+	return *next ? FZ_ETHERTYPE : FZ_DONE;
+}
+
+static int fz_gtp(const uint8_t *frame, struct fz_walk *w, uint32_t *at, uint32_t *next)
+{
+	uint32_t first = fz_u8(frame, w->end, *at), size = first & 7 ? 12 : 8, more, kind;
+
+	if (!fz_enter(w, FZ_GTP, *at, size, FZ_NO_IP, first >> 4 == 3))
+		return FZ_DONE;
+	kind = frame[*at + 1];
+	more = first & 4 ? frame[*at + 11] : 0;
+	*at += size;
+	while (more == 0x85 && *at < w->end) {
+		size = 4 * frame[*at];
+		if (!fz_enter(w, FZ_GTP_SESSION, *at, size ? size : 4, FZ_NO_IP, size > 0))
+			return FZ_DONE;
+		more = frame[*at + size - 1];
+		*at += size;
+	}
+	return more || kind != 255 ? FZ_DONE : fz_by_version(frame, w, *at, next);
+}
+
+static int fz_ppp(const uint8_t *frame, struct fz_walk *w, uint32_t *at, uint32_t *next)
+{
+	uint32_t size, kind;
+
+	if (fz_u16(frame, w->end, *at) == 0xff03) {
+		if (!fz_enter(w, FZ_HDLC, *at, 2, FZ_NO_IP, true))
+			return FZ_DONE;
+		*at += 2;
+	}
+	size = fz_u8(frame, w->end, *at) & 1 ? 1 : 2;
+	if (!fz_enter(w, FZ_PPP, *at, size, FZ_NO_IP, true))
+		return FZ_DONE;
+	kind = size == 1 ? frame[*at] : fz_u16(frame, w->end, *at);
+	*at += size;
+	*next = kind == 0x21 ? 0x0800 : kind == 0x57 ? 0x86dd : 0x8847;
+	return kind == 0x21 || kind == 0x57 || kind == 0x281 ? FZ_ETHERTYPE : FZ_DONE;
+}
+
+static int fz_l2tp(const uint8_t *frame, struct fz_walk *w, uint32_t *at, uint32_t *next)
+{
+	uint32_t flags = fz_u16(frame, w->end, *at);
+	uint32_t size = 6 + (flags & 0x4000 ? 2 : 0) + (flags & 0x0800 ? 4 : 0);
+
+	if (flags & 0x0200)
+		size += 2 + fz_u16(frame, w->end, *at + size);
+	if (!fz_enter(w, FZ_L2TP, *at, size, FZ_NO_IP, (flags & 15) == 2) || flags & 0x8000)
+		return FZ_DONE;
+	*at += size;
+	return fz_ppp(frame, w, at, next);
+}
+
 static int fz_udp(const uint8_t *frame, struct fz_walk *w, uint8_t ip, uint32_t *at, uint32_t *next)
 {
 	uint32_t port = fz_u16(frame, w->end, *at + 2), first, size;
@@ -116,6 +189,15 @@ static int fz_udp(const uint8_t *frame, struct fz_walk *w, uint8_t ip, uint32_t 
 	*at += 8;
 	first = fz_u8(frame, w->end, *at);
 	switch (port) {
+	case 1701:
+		return fz_l2tp(frame, w, at, next);
+	case 2152:
+		return fz_gtp(frame, w, at, next);
+	case 4790:
+		return fz_vxlan_gpe(frame, w, at, next);
+	case 6635:
+		*next = 0x8847;
+		return FZ_ETHERTYPE;
 	case 4789:
 	case 8472:
 		if (!fz_enter(w, FZ_VXLAN, *at, 8, FZ_NO_IP, true) || !(first & 8))
@@ -173,9 +255,16 @@ static int fz_by_ethertype(const uint8_t *frame, struct fz_walk *w, uint32_t *at
 		*at += 4;
 		if (!first)
 			return FZ_ETHERTYPE; /* one more label */
-		first = fz_u8(frame, w->end, *at) >> 4;
-		*next = first == 4 ? 0x0800 : 0x86dd;
-		return first == 4 || first == 6 ? FZ_ETHERTYPE : FZ_DONE;
+		return fz_by_version(frame, w, *at, next);
+	case 0x8863:
+		fz_enter(w, FZ_PPPOE_DISCOVERY, *at, 6, FZ_NO_IP,
+			 fz_u8(frame, w->end, *at) == 0x11);
+		return FZ_DONE;
+	case 0x8864:
+		if (!fz_enter(w, FZ_PPPOE, *at, 6, FZ_NO_IP, fz_u16(frame, w->end, *at) == 0x1100))
+			return FZ_DONE;
+		*at += 6;
+		return fz_ppp(frame, w, at, next);
 	}
 	return FZ_DONE;
 }
@@ -244,6 +333,11 @@ static int fz_by_protocol(const uint8_t *frame, struct fz_walk *w, uint8_t ip, u
 	case 132:
 		fz_enter(w, FZ_SCTP, *at, 12, ip, true);
 		return FZ_DONE;
+	case 137:
+		*next = 0x8847;
+		return FZ_ETHERTYPE;
+	case 143:
+		return FZ_LINK;
 	}
 	return FZ_DONE;
 }
@@ -388,6 +482,19 @@ static void fz_extent_of(const uint8_t *frame, const struct fz_header *h, struct
 		if (fz_u16(frame, x->end, at + 2) & 0xfff9)
 			x->is_complete = false;
 		break;
+	case FZ_GTP:
+		stated = 8 + fz_u16(frame, x->end, at + 2);
+		x->end = at + stated < x->end ? at + stated : x->end;
+		break;
+	case FZ_PPPOE:
+		stated = 6 + fz_u16(frame, x->end, at + 4);
+		x->end = at + stated < x->end ? at + stated : x->end;
+		break;
+	case FZ_L2TP:
+		stated = fz_u16(frame, x->end, at + 2);
+		if (frame[at] & 0x40 && at + stated < x->end)
+			x->end = at + stated;
+		break;
 	case FZ_UDP:
 		stated = fz_u16(frame, x->end, at + 4);
 		if (stated < 8 || stated > x->end - at)
@@ -485,6 +592,12 @@ static void fz_lengths(uint8_t *frame, uint32_t size, const struct fz_walk *w)
 			   /* that of the whole datagram is right there */
 			   !(is_first_fragment && fz_u16(frame, size, h->at + 4) > size - h->at)) {
 			fz_put16(frame + h->at + 4, size - h->at);
+		} else if (h->kind == FZ_GTP) {
+			fz_put16(frame + h->at + 2, size - h->at - 8);
+		} else if (h->kind == FZ_PPPOE) {
+			fz_put16(frame + h->at + 4, size - h->at - 6);
+		} else if (h->kind == FZ_L2TP && frame[h->at] & 0x40) {
+			fz_put16(frame + h->at + 2, size - h->at);
 		}
 	}
 }

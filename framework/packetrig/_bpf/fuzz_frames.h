@@ -20,6 +20,13 @@ enum fz_kind {
 	FZ_VXLAN,
 	FZ_GENEVE,
 	FZ_GUE,
+	FZ_GTP,
+	FZ_GTP_SESSION,
+	FZ_L2TP,
+	FZ_HDLC,
+	FZ_PPP,
+	FZ_PPPOE,
+	FZ_PPPOE_DISCOVERY,
 	FZ_KINDS
 };
 struct fz_header {

@@ -301,6 +301,16 @@ static const struct fz_field fz_fields[] = {
 	{ FZ_GENEVE, 2, 2, FT_ETHERTYPE, 0xffff },
 	{ FZ_GUE, 0, 1, FT_LENGTH, 0x1f },
 	{ FZ_GUE, 1, 1, FT_PROTOCOL, 0xff },
+	{ FZ_GTP, 0, 1, FT_PLAIN, 0xff },
+	{ FZ_GTP, 1, 1, FT_PLAIN, 0xff },
+	{ FZ_GTP, 2, 2, FT_LENGTH, 0xffff },
+	{ FZ_GTP_SESSION, 0, 1, FT_LENGTH, 0xff },
+	{ FZ_GTP_SESSION, 1, 1, FT_PLAIN, 0xff },
+	{ FZ_L2TP, 0, 2, FT_PLAIN, 0xfff0 },
+	{ FZ_L2TP, 0, 2, FT_PLAIN, 0x000f },
+	{ FZ_PPP, 0, 2, FT_PLAIN, 0xffff },
+	{ FZ_PPPOE, 0, 2, FT_PLAIN, 0xffff },
+	{ FZ_PPPOE, 4, 2, FT_LENGTH, 0xffff },
 };
 
 #define FZ_COUNT(array) (sizeof(array) / sizeof((array)[0]))

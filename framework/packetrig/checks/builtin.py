@@ -213,7 +213,8 @@ def the_output_parses_as_far_as_the_input(before: bytes, run: Run) -> None:
     )
 
 
-_LINK = {"Ether", "Dot3", "LLC", "SNAP", "Dot1Q", "Dot1AD", "MPLS"}
+_PPP = {"PPPoE", "PPPoED", "HDLC", "PPP"}
+_LINK = {"Ether", "Dot3", "LLC", "SNAP", "Dot1Q", "Dot1AD", "MPLS", *_PPP}
 _NETWORK = {"IP", "IPv6", "ARP"}
 
 

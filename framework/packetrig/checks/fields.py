@@ -22,6 +22,7 @@ def _words(*fields: tuple[str, int]) -> Fields:
 _TAG = {"prio": (0, 3), "dei": (3, 1), "vlan": (4, 12), "type": (16, 16)}
 _EXTENSION = _words(("nh", 8), ("len", 8), ("options", 0))
 _ROUTING = _words(("nh", 8), ("len", 8), ("type", 8), ("segleft", 8), ("addresses", 0))
+_PPPOE = _words(("version", 4), ("type", 4), ("code", 8), ("sessionid", 16), ("len", 16))
 _ICMPV6 = _words(("type", 8), ("code", 8), ("cksum", 16), ("data", 0))
 
 FIELDS: dict[str, Fields] = {
@@ -100,6 +101,26 @@ FIELDS: dict[str, Fields] = {
         ("reserved2", 8),
         ("options", 0),
     ),
+    "GTP_U_Header": _words(
+        ("version", 3),
+        ("PT", 1),
+        ("reserved", 1),
+        ("E", 1),
+        ("S", 1),
+        ("PN", 1),
+        ("gtp_type", 8),
+        ("length", 16),
+        ("teid", 32),
+        ("seq", 16),
+        ("npdu", 8),
+        ("next_ex", 8),
+    ),
+    "GTPPDUSessionContainer": _words(("ExtHdrLen", 8), ("type", 4), ("options", 0)),
+    "L2TP": _words(("hdr", 12), ("version", 4), ("options", 0)),
+    "HDLC": _words(("address", 8), ("control", 8)),
+    "PPP": _words(("proto", 0)),
+    "PPPoE": _PPPOE,
+    "PPPoED": _PPPOE,
 }
 # Names that stand for a part of the frame that is no field.
 PAYLOAD, LENGTH = "Raw.load", "length"

@@ -50,11 +50,24 @@ _PLAIN: dict[str, int] = {
     "ARP.plen": 4,
     "ARP.op": 1,
     "ICMP.type": 8,
+    "GTP_U_Header.version": 1,
+    "GTP_U_Header.PT": 1,
+    "GTP_U_Header.gtp_type": 255,
+    "L2TP.version": 2,
+    "PPPoE.version": 1,
+    "PPPoE.type": 1,
 }
 # The frame that says least.
 PLAINEST = craft.ethernet(b"", _PLAIN["Ether.type"])
-_LENGTHS = {"IP": (2, 0), "IPv6": (4, 40), "UDP": (4, 0), "Dot3": (12, 14)}
-_FOLLOWING = {"chksum", "cksum", "len", "plen"}
+_LENGTHS = {
+    "IP": (2, 0),
+    "IPv6": (4, 40),
+    "UDP": (4, 0),
+    "Dot3": (12, 14),
+    "GTP_U_Header": (2, 8),
+    "PPPoE": (4, 6),
+}
+_FOLLOWING = {"chksum", "cksum", "len", "length", "plen"}
 _STRUCTURE = {"type", "proto", "nh", "ihl", "dataofs", "options", "version", "optionlen"}
 # Where a header tells which one comes next: the offset in it, and the size.
 _NEXT = {

@@ -4,7 +4,8 @@ Everything inside is bytes; scapy is understood where a person hands packets ove
 Importing this package loads neither scapy (0.6 s) nor hypothesis: each submodule loads what it
 needs when it is first used.
 
-frames.py      headers, offsets and checksums of a frame, without scapy (_walk.py, _cursor.py)
+frames.py      headers, offsets and checksums of a frame, without scapy (_walk.py, _cursor.py;
+               _wrappers.py: headers around a packet of their own)
 explain.py     what a frame is, and in what two differ, in words (_summary.py, _layers.py,
                _difference.py, _expression.py)
 craft.py       frames from fields; around it http.py, dns.py, tunnels.py, fragments.py, flows.py

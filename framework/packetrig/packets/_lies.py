@@ -123,6 +123,7 @@ _TAG = (
 # Fields by what they are about, where the name tells it.
 _LENGTHS = frozenset(
     {
+        "ExtHdrLen",
         "chunklen",
         "dataofs",
         "frag",
@@ -130,6 +131,7 @@ _LENGTHS = frozenset(
         "hwlen",
         "ihl",
         "len",
+        "length",
         "offset",
         "optionlen",
         "optlen",
@@ -137,7 +139,7 @@ _LENGTHS = frozenset(
         "segleft",
     }
 )
-_PROTOCOL_FIELDS = frozenset({"nh", "proto", "ptype"})
+_PROTOCOL_FIELDS = frozenset({"NextExtHdr", "nh", "proto", "ptype"})
 
 _OPTION = Field("optlen", 21, 1, 0xFF, _every(256))  # of the first option, if it has a length
 
@@ -219,6 +221,29 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("version", 0, 1, 0xC0, _every(4)),
         Field("hlen", 0, 1, 0x1F, _every(32)),
         Field("proto", 1, 1, 0xFF, _PROTOCOLS),
+    ),
+    "GTP_U_Header": (
+        Field("version", 0, 1, 0xE0, _every(8)),
+        Field("flags", 0, 1, 0x1F, _every(32)),
+        Field("gtp_type", 1, 1, 0xFF, _these(0, 1, 26, 254)),
+        Field("length", 2, 2, 0xFFFF, _length(0xFFFF, of_header=False)),
+    ),
+    "GTPPDUSessionContainer": (
+        Field("ExtHdrLen", 0, 1, 0xFF, _every(256)),
+        Field("NextExtHdr", 3, 1, 0xFF, _these(0x20, 0x40, 0x85, 0xC0, 0xFF)),
+    ),
+    "L2TP": (
+        Field("flags", 0, 2, 0xFFF0, _these(0x8000, 0x4000, 0x0800, 0x0200, 0x0100, 0xCB00)),
+        Field("version", 0, 2, 0x000F, _every(16)),
+    ),
+    "PPPoE": (
+        Field("version", 0, 1, 0xF0, _every(16)),
+        Field("type", 0, 1, 0x0F, _every(16)),
+        Field("code", 1, 1, 0xFF, _these(7, 9, 0x19, 0x65, 0xA7, 255)),
+        Field("len", 4, 2, 0xFFFF, _length(0xFFFF, of_header=False)),
+    ),
+    "PPP": (
+        Field("proto", 0, 2, 0xFFFF, _these(0, 0x21, 0x57, 0x2100, 0x0281, 0xC021, 0xFF03, 0xFFFF)),
     ),
     "MPLS": (Field("s", 2, 1, 0x01, _every(2)),),
 }

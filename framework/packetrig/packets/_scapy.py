@@ -36,6 +36,7 @@ def scapy_all() -> Any:
         warnings.simplefilter("ignore")
         import scapy.all
         import scapy.contrib.geneve
+        import scapy.contrib.gtp
         import scapy.contrib.mpls
 
         return scapy.all

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+from . import _wrappers
 from ._cursor import Cursor, Span
 
 ETHERTYPE_IPV4 = 0x0800
@@ -252,29 +253,15 @@ def _icmpv6(cursor: Cursor, at: int) -> _Next:
     return None
 
 
-def _gre(cursor: Cursor, at: int) -> _Next:
-    flags, kind = cursor.u16(at), cursor.u16(at + 2)
-    # A checksum and a routing flag share their 4 bytes; then key, then sequence number.
-    length = 4 + 4 * bool(flags & 0xC000) + 4 * bool(flags & 0x2000) + 4 * bool(flags & 0x1000)
-    name = cursor.enter("GRE", at, length)
-    if name is None or flags & 0x4007:  # source routes and PPTP go another way
-        return None
-    if flags & 0x8000:
-        cursor.check(f"{name}.chksum", at, 4)
-    return (_ether, at + length) if kind == 0x6558 else _ethertype(kind, at + length)
+def _wrapper(reader: Callable[[Cursor, int], _wrappers.Carried]) -> Callable[[Cursor, int], _Next]:
+    def read(cursor: Cursor, at: int) -> _Next:
+        carried = reader(cursor, at)
+        if carried is None:
+            return None
+        kind, following = carried
+        return (_ether, following) if kind == _wrappers.FRAME else _ethertype(kind, following)
 
-
-def _vxlan(cursor: Cursor, at: int) -> _Next:
-    is_valid = cursor.enter("VXLAN", at, 8) and cursor.frame[at] & 0x08
-    return (_ether, at + 8) if is_valid else None
-
-
-def _geneve(cursor: Cursor, at: int) -> _Next:
-    length = 8 + 4 * (cursor.u8(at) & 0x3F)
-    if not cursor.enter("GENEVE", at, length, is_sane=cursor.u8(at) >> 6 == 0):
-        return None
-    kind = cursor.u16(at + 2)
-    return (_ether, at + length) if kind == 0x6558 else _ethertype(kind, at + length)
+    return read
 
 
 def _gue(cursor: Cursor, at: int) -> _Next:
@@ -296,6 +283,7 @@ _BY_ETHERTYPE: dict[int, Callable[[Cursor, int], _Next]] = {
     0x88A8: _tag("Dot1AD"),
     0x8847: _mpls,
     0x8848: _mpls,
+    **{kind: _wrapper(reader) for kind, reader in _wrappers.BY_ETHERTYPE.items()},
 }
 _BY_PROTOCOL: dict[int, Callable[[Cursor, int], _Next]] = {
     1: _icmp,
@@ -304,11 +292,13 @@ _BY_PROTOCOL: dict[int, Callable[[Cursor, int], _Next]] = {
     6: _tcp,
     17: _udp,
     41: _ipv6,
-    47: _gre,
+    47: _wrapper(_wrappers.gre),
     50: _esp,
     51: _authentication,
     58: _icmpv6,
     132: _sctp,
+    137: _mpls,  # RFC 4023
+    143: _ether,  # behind segment routing (RFC 8986)
 }
 _EXTENSIONS: dict[int, Callable[[Cursor, int], _Next]] = {
     0: _options("IPv6ExtHdrHopByHop"),
@@ -317,12 +307,12 @@ _EXTENSIONS: dict[int, Callable[[Cursor, int], _Next]] = {
     60: _options("IPv6ExtHdrDestOpt"),
 }
 _TUNNEL_PORTS: dict[int, Callable[[Cursor, int], _Next]] = {
-    4789: _vxlan,
-    8472: _vxlan,  # what Linux used before the number was assigned
-    6081: _geneve,
     6080: _gue,
+    **{port: _wrapper(reader) for port, reader in _wrappers.BY_PORT.items()},
 }
-_TUNNELLED: dict[int, Callable[[Cursor, int], _Next]] = {4: _ipv4, 41: _ipv6, 47: _gre}
+_TUNNELLED: dict[int, Callable[[Cursor, int], _Next]] = {
+    number: _BY_PROTOCOL[number] for number in (4, 41, 47)
+}
 # Type to scapy's class and the length of its fixed part.
 _ICMPV6 = {
     1: ("ICMPv6DestUnreach", 8),

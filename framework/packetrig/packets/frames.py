@@ -29,9 +29,9 @@ __all__ = [
 def walk(frame: bytes) -> tuple[Header, ...]:
     """List the headers of a frame, outermost first, through VLAN tags and tunnels.
 
-    It goes as deep as TCP, UDP, SCTP, ICMP and the like, and into IPIP, GRE, VXLAN, GENEVE, GUE
-    and MPLS. What follows the last header is payload, or Ethernet padding. A later fragment has no
-    header after IP.
+    It goes as deep as TCP, UDP, SCTP, ICMP and the like, and into IPIP, segment routing, GRE,
+    VXLAN, GENEVE, GUE, GTP-U, MPLS, L2TP and PPPoE. What follows the last header is payload, or
+    Ethernet padding. A later fragment has no header after IP.
 
     Example:
         >>> [header.name for header in walk(bytes(12) + b"\\x81\\x00" + bytes(4))]

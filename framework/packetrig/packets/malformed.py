@@ -284,4 +284,27 @@ def _sound_later(inner: bytes) -> tuple[tuple[str, bytes], ...]:
         ("tcp6-options", v6.frame(craft.tcp(_GET, v6, options=_MSS + _TIMESTAMPS), craft.TCP)),
         ("ah4", v4.frame(bytes((craft.TCP,)) + _AH + craft.tcp(_GET, v4), 51)),
         ("ah6", authenticated.frame(craft.udp(b"data", v6), craft.UDP)),
+        *_sound_in_tunnels(inner),
+    )
+
+
+def _sound_in_tunnels(inner: bytes) -> tuple[tuple[str, bytes], ...]:
+    v4, v6 = craft.V4, craft.V6
+    header = tunnels.segment_routing((v6.destination, v6.source))
+    visiting = craft.Network(
+        source=v6.source, destination=v6.destination, extensions=((tunnels.ROUTING, header),)
+    )
+
+    def over_udp(body: bytes, port: int) -> bytes:
+        return v4.frame(craft.udp(body, v4, destination_port=port), craft.UDP)
+
+    generic = tunnels.vxlan(inner, vni=7, kind=ETHERTYPE_IPV4)
+    session = tunnels.pppoe(inner, ETHERTYPE_IPV4, session=7)
+    return (
+        ("srv6", visiting.frame(inner, tunnels.IPIP)),
+        ("gtp", over_udp(tunnels.gtp(inner, teid=7, sequence=1, flow=9), tunnels.GTP_PORT)),
+        ("vxlan-gpe", over_udp(generic, tunnels.VXLAN_GPE_PORT)),
+        ("mpls-in-udp", over_udp(tunnels.mpls(inner, (7,)), tunnels.MPLS_PORT)),
+        ("l2tp", over_udp(tunnels.l2tp(inner, ETHERTYPE_IPV4, has_length=True), tunnels.L2TP_PORT)),
+        ("pppoe", craft.ethernet(session, tunnels.ETHERTYPE_PPPOE)),
     )

@@ -14,7 +14,12 @@ from .frames import ETHERTYPE_IPV4, ETHERTYPE_IPV6, inet_checksum
 ETHERNET_BRIDGED = 0x6558  # what GRE and GENEVE call a whole Ethernet frame
 IPIP, IPV6_INSIDE, GRE = 4, 41, 47
 VXLAN_PORT, GENEVE_PORT, GUE_PORT = 4789, 6081, 6080
-ETHERTYPE_MPLS = 0x8847
+VXLAN_GPE_PORT, GTP_PORT, L2TP_PORT, MPLS_PORT = 4790, 2152, 1701, 6635
+ETHERTYPE_MPLS, ETHERTYPE_PPPOE = 0x8847, 0x8864
+ETHERNET_INSIDE, ROUTING = 143, 43
+# What VXLAN-GPE and PPP call the packets that have these ethertypes.
+_NEXT_PROTOCOLS = {ETHERTYPE_IPV4: 1, ETHERTYPE_IPV6: 2, ETHERNET_BRIDGED: 3, ETHERTYPE_MPLS: 5}
+_PPP = {ETHERTYPE_IPV4: 0x0021, ETHERTYPE_IPV6: 0x0057, ETHERTYPE_MPLS: 0x0281}
 
 
 def protocol_of(ethertype: int) -> int | None:
@@ -48,9 +53,16 @@ def gre(
     return header + payload
 
 
-def vxlan(frame: bytes, *, vni: int = 0, flags: int = 0x08) -> bytes:
-    """Put VXLAN before a frame; the flag 8 says that the network's number is there."""
-    return struct.pack("!B3xI", flags, vni << 8) + frame
+def vxlan(
+    frame: bytes, *, vni: int = 0, flags: int | None = None, kind: int | None = None
+) -> bytes:
+    """Put VXLAN before a frame; the flag 8 says that the network's number is there.
+
+    With `kind` it is VXLAN-GPE, and carries a packet of this ethertype, as the flag 4 says.
+    """
+    following = 0 if kind is None else _NEXT_PROTOCOLS.get(kind, 0)
+    flags = (0x08 if kind is None else 0x0C) if flags is None else flags
+    return struct.pack("!BHBI", flags, 0, following, vni << 8) + frame
 
 
 def geneve(
@@ -95,3 +107,67 @@ def mpls(payload: bytes, labels: Sequence[int], *, ttl: int = 64) -> bytes:
         is_bottom = position == len(labels) - 1
         stack += (label << 12 | is_bottom << 8 | ttl).to_bytes(4, "big")
     return stack + payload
+
+
+def segment_routing(
+    segments: Sequence[bytes], *, left: int | None = None, flags: int = 0, tag: int = 0
+) -> bytes:
+    """Make the routing header of SRv6 (RFC 8754), but for its first byte: `(ROUTING, ...)` is an
+    extension of `craft.Network`.
+
+    `segments` are packed addresses in the order in which they are visited; `left` counts those that
+    come after the one the packet goes to now, all but one if it is not given.
+    """
+    last = len(segments) - 1
+    fixed = struct.pack(
+        "!BBBBBH", 2 * len(segments), 4, last if left is None else left, last, flags, tag
+    )
+    return fixed + b"".join(reversed(segments))
+
+
+def gtp(
+    payload: bytes,
+    *,
+    teid: int = 0,
+    sequence: int | None = None,
+    flow: int | None = None,
+    kind: int = 255,
+    length: int | None = None,
+) -> bytes:
+    """Put GTP-U (3GPP TS 29.281) before a packet; `flow` is the number of 5G's PDU session."""
+    container = b"" if flow is None else bytes((1, 0x10, flow & 0x3F, 0))
+    options = b""
+    if sequence is not None or container:
+        options = struct.pack("!HBB", sequence or 0, 0, 0x85 if container else 0)
+    flags = 0x30 | bool(container) << 2 | (sequence is not None) << 1
+    behind = options + container + payload
+    return (
+        struct.pack("!BBHI", flags, kind, len(behind) if length is None else length, teid) + behind
+    )
+
+
+def pppoe(
+    payload: bytes, kind: int, *, session: int = 1, code: int = 0, length: int | None = None
+) -> bytes:
+    """Put PPPoE and PPP before a packet of this ethertype."""
+    inner = _PPP.get(kind, kind).to_bytes(2, "big") + payload
+    return (
+        struct.pack("!BBHH", 0x11, code, session, len(inner) if length is None else length) + inner
+    )
+
+
+def l2tp(
+    payload: bytes,
+    kind: int,
+    *,
+    tunnel: int = 1,
+    session: int = 1,
+    has_length: bool = False,
+    length: int | None = None,
+) -> bytes:
+    """Put a data header of L2TP, version 2, and PPP before a packet of this ethertype."""
+    inner = b"\xff\x03" + _PPP.get(kind, kind).to_bytes(2, "big") + payload
+    has_length = has_length or length is not None
+    stated = len(inner) + 8 if length is None else length
+    head = struct.pack("!HH", 0x4002, stated) if has_length else b"\x00\x02"
+    return head + struct.pack("!HH", tunnel, session) + inner

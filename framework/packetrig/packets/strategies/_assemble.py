@@ -298,6 +298,6 @@ def arp(picks: bytes, values: Values) -> bytes:
 
 def ethernet(picks: bytes, values: Values) -> bytes:
     """Choose a frame of a protocol that is neither IP nor ARP. Picks 32 and 33."""
-    kinds = (0x88B5, 0x9000, 0x88CC, 0x88F7, 0x8864)  # the first is for experiments
+    kinds = (0x88B5, 0x9000, 0x88CC, 0x88F7, 0x88E5)  # the first is for experiments
     kind = 0x9200 | picks[33] if picks[32] >= 0xC0 else kinds[picks[32] % len(kinds)]
     return lower(picks, values, values["payload"], values.get("ethertype", kind))

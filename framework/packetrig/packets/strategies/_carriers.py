@@ -6,12 +6,13 @@ tunnels that carry bare IP take its Ethernet and VLAN tags off.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Unpack
 
 from hypothesis.strategies import SearchStrategy
 
 from . import _arguments, _mix, _tunnels
-from ._arguments import Arg, drawn
+from ._arguments import Address, Arg, drawn
 from ._packets import data
 
 
@@ -51,6 +52,7 @@ def vxlan_packets(
     *,
     inner: Arg[Any] = None,
     vni: Arg[int] = None,
+    is_generic: Arg[bool] = None,
     source_port: Arg[int] = None,
     destination_port: Arg[int] = None,
     checksum: Arg[int] = None,
@@ -58,11 +60,13 @@ def vxlan_packets(
 ) -> SearchStrategy[bytes]:
     """Generate frames in VXLAN, port 4789, most without a UDP checksum.
 
-    Shrinks to network 0 around an empty UDP packet.
+    With `is_generic=True` it is VXLAN-GPE, port 4790, which carries packets, too. Shrinks to
+    network 0 around an empty UDP packet.
     """
     arguments = {
         "inner": _inner(inner),
         "vni": vni,
+        "is_generic": is_generic,
         "source_port": source_port,
         "destination_port": destination_port,
         "checksum": checksum,
@@ -133,6 +137,85 @@ def mpls_packets(
     """
     arguments = {"inner": _inner(inner), "labels": labels, "ttl": ttl}
     return drawn(_tunnels.mpls, arguments, lower, has_network=False)
+
+
+def srv6_packets(
+    *,
+    inner: Arg[Any] = None,
+    segments: Arg[Iterable[Address]] = None,
+    segments_left: Arg[int] = None,
+    **lower: Unpack[_arguments.Network],
+) -> SearchStrategy[bytes]:
+    """Generate packets, or whole frames, behind IPv6's segment routing header (SRv6, RFC 8754).
+
+    `segments` in the order in which they are visited; the destination is the one whose turn it is.
+    Shrinks to a single segment before an empty UDP packet.
+
+    Example:
+        >>> srv6_packets(segments=["2001:db8::a", "2001:db8::b"], segments_left=1)
+    """
+    arguments = {"inner": _inner(inner), "segments": segments, "segments_left": segments_left}
+    return drawn(_tunnels.srv6, arguments, lower, version=6)
+
+
+def gtp_packets(
+    *,
+    inner: Arg[Any] = None,
+    teid: Arg[int] = None,
+    sequence: Arg[int] = None,
+    flow: Arg[int] = None,
+    source_port: Arg[int] = None,
+    destination_port: Arg[int] = None,
+    checksum: Arg[int] = None,
+    **lower: Unpack[_arguments.Network],
+) -> SearchStrategy[bytes]:
+    """Generate packets of mobile networks in GTP-U, port 2152; `flow` brings 5G's extension.
+
+    Shrinks to tunnel 0 and a header of 8 bytes around an empty UDP packet.
+    """
+    arguments = {
+        "inner": _inner(inner),
+        "teid": teid,
+        "sequence": sequence,
+        "flow": flow,
+        "source_port": source_port,
+        "destination_port": destination_port,
+        "checksum": checksum,
+    }
+    return drawn(_tunnels.gtp, arguments, lower)
+
+
+def l2tp_packets(
+    *,
+    inner: Arg[Any] = None,
+    tunnel: Arg[int] = None,
+    session: Arg[int] = None,
+    source_port: Arg[int] = None,
+    destination_port: Arg[int] = None,
+    checksum: Arg[int] = None,
+    **lower: Unpack[_arguments.Network],
+) -> SearchStrategy[bytes]:
+    """Generate packets in PPP in L2TP, version 2, port 1701.
+
+    Shrinks to tunnel 0, session 0, around an empty UDP packet.
+    """
+    arguments = {
+        "inner": _inner(inner),
+        "tunnel": tunnel,
+        "session": session,
+        "source_port": source_port,
+        "destination_port": destination_port,
+        "checksum": checksum,
+    }
+    return drawn(_tunnels.l2tp, arguments, lower)
+
+
+def pppoe_packets(
+    *, inner: Arg[Any] = None, session: Arg[int] = None, **lower: Unpack[_arguments.Ethernet]
+) -> SearchStrategy[bytes]:
+    """Generate packets in a session of PPPoE. Shrinks to session 0 around an empty UDP packet."""
+    arguments = {"inner": _inner(inner), "session": session}
+    return drawn(_tunnels.pppoe, arguments, lower, has_network=False)
 
 
 def icmp_errors(

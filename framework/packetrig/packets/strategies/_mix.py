@@ -51,14 +51,26 @@ def _carrying(choose: _Assemble, name: str) -> _Assemble:
     return assemble
 
 
+def _now_and_then(rare: _Assemble, common: _Assemble) -> _Assemble:
+    # Pick 44.
+    def assemble(picks: bytes, values: Values) -> bytes:
+        return (rare if picks[44] >= 0xA0 else common)(picks, values)
+
+    return _carrying(assemble, "inner")
+
+
 # As many of each as its share among a hundred frames of real and unreal networks.
 _KINDS: tuple[_Assemble, ...] = (
     ethernet,
     *(udp, tcp, icmp, tcp, arp, ip, tcp, udp, tcp, sctp) * 2,
     *(tcp, udp, tcp),
     *(fragment, cut_up, query),
-    *(_carrying(choose, "inner") for choose in (_tunnels.ipip, _tunnels.gre, _tunnels.vxlan)),
-    *(_carrying(choose, "inner") for choose in (_tunnels.geneve, _tunnels.gue, _tunnels.mpls)),
+    _now_and_then(_tunnels.srv6, _tunnels.ipip),
+    _carrying(_tunnels.gre, "inner"),
+    _now_and_then(_tunnels.gtp, _tunnels.vxlan),
+    _carrying(_tunnels.geneve, "inner"),
+    _now_and_then(_tunnels.l2tp, _tunnels.gue),
+    _now_and_then(_tunnels.pppoe, _tunnels.mpls),
     _carrying(_tunnels.icmp_error, "about"),
 )
 

@@ -42,9 +42,16 @@ def gre(picks: bytes, values: Values) -> bytes:
 
 
 def vxlan(picks: bytes, values: Values) -> bytes:
-    """Choose a frame in VXLAN. Picks 32 to 36."""
-    body = tunnels.vxlan(values["inner"], vni=values.get("vni", u32(picks, 33) & 0xFFFFFF))
-    return _over_udp(picks, values, body, tunnels.VXLAN_PORT)
+    """Choose a frame in VXLAN, or a packet in VXLAN-GPE. Picks 32 to 37."""
+    vni = values.get("vni", u32(picks, 33) & 0xFFFFFF)
+    if not values.get("is_generic", False):
+        body = tunnels.vxlan(values["inner"], vni=vni)
+        return _over_udp(picks, values, body, tunnels.VXLAN_PORT)
+    kind, inner = tunnels.ETHERNET_BRIDGED, values["inner"]
+    if picks[37] < 0xC0:
+        kind, inner = inside(inner)
+    body = tunnels.vxlan(inner, vni=vni, kind=kind)
+    return _over_udp(picks, values, body, tunnels.VXLAN_GPE_PORT)
 
 
 def geneve(picks: bytes, values: Values) -> bytes:
@@ -81,6 +88,59 @@ def mpls(picks: bytes, values: Values) -> bytes:
         labels = [u32(picks, 33 + 2 * at) & 0xFFFFF for at in range(count)]
     ttl = values.get("ttl", TTLS[picks[6] & 7])
     return lower(picks, values, tunnels.mpls(inner, labels, ttl=ttl), tunnels.ETHERTYPE_MPLS)
+
+
+def srv6(picks: bytes, values: Values) -> bytes:
+    """Choose a packet or, as picked, a whole frame behind a segment routing header. Picks 32 to 37.
+
+    What is no IP packet is carried as a frame.
+    """
+    kind, inner = inside(values["inner"])
+    protocol = tunnels.protocol_of(kind)
+    if protocol is None or picks[37] >= 0xE0:
+        protocol, inner = tunnels.ETHERNET_INSIDE, values["inner"]
+    segments = values.get("segments")
+    if segments is None:
+        stem = craft.V6.destination[:-2]
+        segments = [stem + bytes((at, picks[33 + at])) for at in range(1 + picks[32] % 3)]
+    left = values.get("segments_left", len(segments) - 1 - picks[36] % len(segments))
+    header = tunnels.segment_routing(segments, left=left)
+    now = segments[max(len(segments) - 1 - left, 0)]
+    before = values.get("extensions", ())
+    values = {"destination": now, **values, "extensions": (*before, (tunnels.ROUTING, header))}
+    return packet(picks, values, network(picks, values), inner, protocol)
+
+
+def gtp(picks: bytes, values: Values) -> bytes:
+    """Choose a packet in GTP-U. Picks 32 to 43."""
+    _, inner = inside(values["inner"])
+    body = tunnels.gtp(
+        inner,
+        teid=values.get("teid", u32(picks, 37)),
+        sequence=values.get("sequence", u16(picks, 41) if picks[43] & 3 == 3 else None),
+        flow=values.get("flow", picks[33] & 0x3F if picks[43] >= 0x80 else None),
+    )
+    return _over_udp(picks, values, body, tunnels.GTP_PORT)
+
+
+def l2tp(picks: bytes, values: Values) -> bytes:
+    """Choose a packet in L2TP. Picks 32 to 41."""
+    kind, inner = inside(values["inner"])
+    body = tunnels.l2tp(
+        inner,
+        kind,
+        tunnel=values.get("tunnel", u16(picks, 37)),
+        session=values.get("session", u16(picks, 39)),
+        has_length=bool(picks[41] & 1),
+    )
+    return _over_udp(picks, values, body, tunnels.L2TP_PORT)
+
+
+def pppoe(picks: bytes, values: Values) -> bytes:
+    """Choose a packet in a session of PPPoE. Picks 32 and 33."""
+    kind, inner = inside(values["inner"])
+    body = tunnels.pppoe(inner, kind, session=values.get("session", u16(picks, 32)))
+    return lower(picks, values, body, tunnels.ETHERTYPE_PPPOE)
 
 
 def icmp_error(picks: bytes, values: Values) -> bytes:

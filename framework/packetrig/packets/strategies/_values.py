@@ -104,6 +104,13 @@ def _labels(value: Any) -> tuple[int, ...]:
     return labels
 
 
+def _segments(value: Any) -> tuple[bytes, ...]:
+    several = (value,) if isinstance(value, (str, int, bytes)) else tuple(value)
+    if not 1 <= len(several) <= 127:  # more, and the header's length cannot say it
+        raise ValueError("it takes 1 to 127 IPv6 addresses")
+    return tuple(ipaddress.IPv6Address(each).packed for each in several)
+
+
 def _octets(value: Any, *, most: int) -> bytes:
     if not isinstance(value, (bytes, bytearray)):
         raise TypeError("it takes bytes")
@@ -243,10 +250,13 @@ _MOST = {
     **dict.fromkeys(("source_port", "destination_port", "window", "urgent"), 0xFFFF),
     **dict.fromkeys(("identification", "ip_length", "ip_checksum", "length"), 0xFFFF),
     **dict.fromkeys(("checksum", "ethertype", "operation", "record"), 0xFFFF),
-    **dict.fromkeys(("sequence", "acknowledgment", "crc", "tag", "key", "mtu"), 0xFFFFFFFF),
+    **dict.fromkeys(("sequence", "acknowledgment", "crc", "tag", "key", "mtu", "teid"), 0xFFFFFFFF),
     "fragment_offset": 0x1FFF,
     "flow_label": 0xFFFFF,
     "vni": 0xFFFFFF,
+    **dict.fromkeys(("tunnel", "session"), 0xFFFF),
+    "segments_left": 0xFF,
+    "flow": 0x3F,
 }
 # What the user wrote, where two strategies mean different things by one name.
 _SAID = {"fragment_faults": "faults", "http_version": "version", "packet": "packets"}
@@ -263,9 +273,10 @@ _CONVERTERS: dict[str, Callable[[Any], object]] = {
     "target_mac": _mac,
     "vlans": _vlans,
     "labels": _labels,
+    "segments": _segments,
     "flags": _flags,
     **dict.fromkeys(("dont_fragment", "more_fragments", "has_checksum", "is_folded"), _truth),
-    **dict.fromkeys(("is_answer", "has_edns", "is_lying", "mangle"), _truth),
+    **dict.fromkeys(("is_answer", "has_edns", "is_lying", "mangle", "is_generic"), _truth),
     "extensions": _extensions,
     "options": _options,
     "ip_options": _ip_options,
