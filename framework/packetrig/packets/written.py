@@ -12,7 +12,8 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 from ..errors import InputRefused, no_such
@@ -97,9 +98,28 @@ def _packet(kind: str, fields: Mapping[str, Any]) -> Any:
         if field not in names:
             raise no_such("field", field, names, owner=kind)
     try:
-        return known[kind](**{field: _read(value) for field, value in fields.items()})
+        values = {field: _read(value) for field, value in fields.items()}
+        with _no_names():
+            return known[kind](**values)
     except Exception as e:  # any: scapy's fields check values in their own ways
         raise InputRefused(f"layer {kind}: scapy does not take {dict(fields)!r}: {e}") from e
+
+
+@contextmanager
+def _no_names() -> Iterator[None]:
+    # What is no address is a name for scapy, which asks the network for it; or a whole network, of
+    # which it takes the first address.
+    net = _scapy.scapy_all().Net
+    was = net.__init__
+
+    def refuse(_: object, text: str, *others: object, **more: object) -> None:
+        raise ValueError(f"'{text}' is no address, and names are not looked up")
+
+    net.__init__ = refuse
+    try:
+        yield
+    finally:
+        net.__init__ = was
 
 
 @functools.cache

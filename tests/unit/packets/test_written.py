@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from hypothesis import given, settings
 from scapy.layers.inet import IP, TCP, UDP, IPOption_Router_Alert
@@ -131,6 +133,25 @@ def test_a_field_that_is_edited_is_in_the_frame() -> None:
 def test_what_is_no_frame_says_why(layers: dict[str, object], said: str) -> None:
     with pytest.raises(InputRefused, match=said):
         rebuilt(layers)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("layer", "fields", "name"),
+    [
+        ("IP", {"src": "foo.example"}, "foo.example"),
+        ("IP", {"dst": "10.0.0.0/24"}, "10.0.0.0/24"),
+        ("IPv6", {"dst": "foo.example"}, "foo.example"),
+        ("ARP", {"plen": 4, "psrc": "foo.example"}, "foo.example"),
+        ("IP", {"options": [{"layer": "IPOption_RR", "routers": ["foo.example"]}]}, "foo.example"),
+    ],
+)
+def test_a_name_in_the_place_of_an_address_is_not_looked_up(
+    layer: str, fields: dict[str, object], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(socket, "getaddrinfo")
+
+    with pytest.raises(InputRefused, match=f"'{name}' is no address, and names are not looked up"):
+        rebuilt({layer: fields})
 
 
 def test_a_wrong_field_suggests_the_right_one() -> None:
