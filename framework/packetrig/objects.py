@@ -148,6 +148,8 @@ class Object:
         repeat: int = 1,
         checksum_complete: bool = False,
         redirect: bool = False,
+        linear: int | None = None,
+        cpu: int | None = None,
     ) -> Run:
         """Run the object's only program on a packet; see Program.run."""
         return (self._sole or self.program).run(
@@ -157,6 +159,8 @@ class Object:
             repeat=repeat,
             checksum_complete=checksum_complete,
             redirect=redirect,
+            linear=linear,
+            cpu=cpu,
         )
 
     def run_many(self, frames: Iterable[Any]) -> Runs:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import array
 import errno
-import struct
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from . import checks, packets, refusals
 from ._bpf import OUTPUT_ROOM, ffi, lib, strerror
-from ._bpf.contexts import LAYOUTS, encode, hook_state
+from ._bpf.contexts import LAYOUTS
 from ._bpf.kinds import BEHIND_REDIRECT
+from ._bpf.processors import processor
+from .asked import Asked
 from .cost import measure
 from .errors import Error, Failure, InputRefused, Unsupported
 from .redirects import noted
@@ -41,15 +42,6 @@ _new = tuple.__new__
 _room = ffi.new_allocator(should_clear_after_alloc=False)
 # BPF_F_TEST_SKB_CHECKSUM_COMPLETE: the skb comes from a device that summed all of it.
 _CHECKSUM_COMPLETE = 1 << 2
-
-
-class _Asked(NamedTuple):
-    # What a run may be given beside the frame.
-    ctx: Mapping[str, Any] | bytes | None
-    meta: bytes
-    repeat: int
-    checksum_complete: bool
-    redirect: bool
 
 
 class Program:
@@ -152,6 +144,8 @@ class Program:
         repeat: int = 1,
         checksum_complete: bool = False,
         redirect: bool = False,
+        linear: int | None = None,
+        cpu: int | None = None,
     ) -> Run:
         """Run the program once on a packet.
 
@@ -165,6 +159,9 @@ class Program:
             checksum_complete: Give a TC (or other skb) program an skb whose sum a device has
                 computed (CHECKSUM_COMPLETE), as a NIC does on receive. Needs Linux 6.11.
             redirect: Note where the frame is redirected to: `run.redirect`. Needs Linux 6.10.
+            linear: Split the frame: so many bytes come in one piece, the rest in fragments that
+                the program has to pull or load. XDP with frags (Linux 6.18), TC (Linux 6.19).
+            cpu: Run it on that processor: per-CPU maps count there.
 
         Raises:
             InputRefused: The frame or context cannot be given to this program, and why.
@@ -176,8 +173,10 @@ class Program:
             packet = packets.to_bytes(packet)
         size = len(packet)
         asks = ctx or meta or repeat != 1 or checksum_complete or redirect
-        if asks or not self._least <= size <= self._most:
-            return self._run_slowly(packet, _Asked(ctx, meta, repeat, checksum_complete, redirect))
+        if asks or linear is not None or cpu is not None or not self._least <= size <= self._most:
+            return self._run_slowly(
+                packet, Asked(ctx, meta, repeat, checksum_complete, redirect, linear, cpu)
+            )
         runner = self._runner
         self.owner.loaded.is_dirty = True
         with self._lock:
@@ -240,22 +239,22 @@ class Program:
         """
         return checks.transition(self, packet, **options)
 
-    def _run_slowly(self, frame: bytes, asked: _Asked) -> Run:
+    def _run_slowly(self, frame: bytes, asked: Asked) -> Run:
         """Run with a context, with metadata, or with a frame whose length must be looked at."""
         if self._most == -1:
             self._prepare()
             return self.run(frame, **asked._asdict())
-        self._check(len(frame), asked)
+        asked.check(self, len(frame))
         once = partial(self._run_as_asked, frame, asked)
-        with self._lock:
+        with self._lock, processor(asked.cpu):
             self.last = run = noted(self, self._runner, once) if asked.redirect else once()
         if self.is_test_build:
             self.owner.mocks.complain()
         return run
 
-    def _run_as_asked(self, frame: bytes, asked: _Asked) -> Run:
+    def _run_as_asked(self, frame: bytes, asked: Asked) -> Run:
         meta, repeat = asked.meta, asked.repeat
-        raw = self._context(frame, asked.ctx, meta)
+        raw = asked.context(self, frame, always=self._needs_context)
         runner = self._runner
         size = self._context_size
         ffi.buffer(runner.ctx_in)[: len(raw)] = raw
@@ -286,45 +285,8 @@ class Program:
             return Run(verdict, frame, frame, runner.duration, self, b"", out)
         return made(self, runner.retval, out, frame, runner.duration, context)
 
-    def _check(self, size: int, asked: _Asked) -> None:
-        """Say why a run that is asked for cannot be, before the kernel is asked."""
-        meta, repeat = asked.meta, asked.repeat
-        if not isinstance(meta, bytes | bytearray):
-            raise InputRefused(f"{self.name}: meta= takes bytes, got {meta!r:.60}")
-        reason = refusals.before(self.kind, size, has_frags=self.has_frags, meta=len(meta)) or (
-            refusals.meta_reason(self.kind, meta) if meta else ""
-        )
-        reason = reason or refusals.repeat_reason(self.kind, repeat)
-        if not reason and asked.checksum_complete:
-            reason = refusals.checksum_reason(self.kind)
-        if reason:
-            raise InputRefused(f"{self.name}: {reason}")
-
     def _verdict(self, retval: int) -> Any:
         return self._verdicts.get(retval, retval)
-
-    def _context(self, frame: bytes, ctx: Mapping[str, Any] | bytes | None, meta: bytes) -> bytes:
-        """Write the context's bytes: fields by name, and XDP's three pointers always."""
-        if isinstance(ctx, bytes | bytearray):
-            if self.kind in LAYOUTS:
-                raise InputRefused(f"{self.name}: ctx= takes fields by name: {{'mark': 5}}")
-            if len(ctx) > 512:
-                raise InputRefused(f"{self.name}: ctx of {len(ctx)} bytes: it takes at most 512")
-            return bytes(ctx)
-        if ctx is not None and not isinstance(ctx, Mapping):
-            raise InputRefused(f"{self.name}: ctx= takes a dict of fields, got {ctx!r}")
-        if self.kind not in LAYOUTS or (self.kind == "flow_dissector" and not ctx):
-            if ctx:
-                raise InputRefused(f"{self.name}: a {self.kind} program takes its ctx as bytes")
-            return hook_state(frame) if self.kind == "netfilter" else b""
-        raw = encode(self.kind, ctx or {}, frame_size=len(frame))
-        if self.kind == "xdp":
-            # Zero in data_end would be an empty linear area: everything passes, nothing is tested.
-            linear = min(len(frame) + len(meta), refusals.limits().xdp_linear)
-            struct.pack_into("=3I", raw, 0, len(meta), linear, 0)
-            if not (ctx or meta or self._needs_context):
-                return b""
-        return bytes(raw)
 
     def _refused(self, error: int, frame: bytes, *, has_context: bool = False) -> Exception:
         self.last = None  # an earlier answer would be told as this one's

@@ -159,6 +159,28 @@ def checksum_reason(kind: str) -> str:
     return ""
 
 
+def linear_reason(kind: str, linear: object, size: int, *, has_frags: bool) -> str:
+    """Say why a frame cannot be given in pieces, the first of so many bytes; "" if it can.
+
+    Raises:
+        Unsupported: It could, by another kernel.
+    """
+    if (kind != "xdp" and kind not in SKB_KINDS) or kind.startswith("lwt"):
+        return f"linear= is for XDP and for programs that are given an skb, this one is {kind}"
+    if type(linear) is not int or not LEAST <= linear <= size:
+        return f"linear={linear!r}: it takes an int from {LEAST} to the frame's {size} bytes"
+    if kind == "xdp" and not has_frags:
+        return 'linear= is for programs that take frames in pieces: SEC("xdp.frags")'
+    if not probes.has_pieces("xdp" if kind == "xdp" else "tc"):
+        kernel = "Linux 6.18, and stable ones," if kind == "xdp" else "Linux 6.19"
+        raise Unsupported(
+            f"linear={linear}",
+            f"this kernel's test run gives {kind} programs a frame in one piece ({kernel} can "
+            "split it); over a wire, long frames come in several",
+        )
+    return ""
+
+
 def sum_reason(helpers: Collection[int]) -> str:
     """Say why a stale sum tells nothing about a program that calls these helpers; "" if it does.
 

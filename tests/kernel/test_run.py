@@ -254,7 +254,7 @@ def test_a_context_that_the_kernel_refuses_is_named_by_field(
 @pytest.mark.parametrize(
     ("ctx", "told"),
     [
-        ({"data_end": 0}, "data_end .* packetrig sets the three"),
+        ({"data_end": 0}, "data_end .* linear=14.* splits the frame"),
         ({"egress_ifindex": 1}, "egress_ifindex .* only 0"),
         ({"rx_queue_index": 1}, "rx_queue_index needs an ingress_ifindex"),
         ({"ingress_ifindex": 99999}, "no interface has that ifindex"),

@@ -21,7 +21,7 @@ LAYERS = """
 2  mapcodec verifier
 2  counters
 2  entries loaded callers
-2  maps cost run
+2  maps cost run asked
 2  state models redirects
 2  checks
 2  program

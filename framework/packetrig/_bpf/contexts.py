@@ -48,12 +48,14 @@ def _layout(name: str, size: int, fields: dict[str, Field]) -> Layout:
 
 _META = "pass the metadata as meta=b'...'; packetrig sets the three data pointers"
 
+_PIECES = "run(packet, linear=14) splits the frame behind so many bytes"
+
 XDP_MD = _layout(
     "struct xdp_md",
     24,
     {
         "data": Field(0, why_not=_META),
-        "data_end": Field(4, why_not=_META),
+        "data_end": Field(4, why_not=_PIECES),
         "data_meta": Field(8, why_not=_META),
         "ingress_ifindex": Field(12, settable=True),
         "rx_queue_index": Field(16, settable=True),
@@ -83,7 +85,7 @@ SK_BUFF = _layout(
         "hash": Field(68),
         "tc_classid": Field(72, why_not="the kernel accepts only 0 in a test run"),
         "data": Field(76),
-        "data_end": Field(80),
+        "data_end": Field(80, why_not=_PIECES),
         "napi_id": Field(84),
         "family": Field(88),
         "remote_ip4": Field(92),

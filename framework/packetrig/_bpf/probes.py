@@ -223,6 +223,27 @@ def has_live_frames() -> bool:
     return _live_frames().answer is Answer.YES
 
 
+def has_pieces(kind: str) -> bool:
+    """Tell whether a frame can be split where the caller says: XDP (Linux 6.18), tc (6.19)."""
+    at, size = (4, 24) if kind == "xdp" else (80, 192)  # data_end, and the whole context
+
+    def ask() -> int:
+        flags = XDP_HAS_FRAGS if kind == "xdp" else 0
+        with _Probe(kind, _return(0), flags=flags) as probe:
+            probe.runner.ctx_in_size = size
+            struct.pack_into("=I", ffi.buffer(probe.runner.ctx_in), at, 40)
+            return int(not probe.run(_FRAME))
+
+    return bool(_remember(f"{kind} pieces", ask))
+
+
+def _pieces(kind: str) -> Feature:
+    name = f"{kind.upper()} frame in pieces"
+    if has_pieces(kind):
+        return Feature(name, Answer.YES)
+    return Feature(name, Answer.NO, "the kernel refuses a data_end before the end")
+
+
 def has_checksum_complete() -> bool:
     """Tell whether an skb can be given whose sum a device has computed (Linux 6.11)."""
 
@@ -267,5 +288,7 @@ def features() -> list[Feature]:
         ("XDP multi-buffer", _frags),
         ("XDP live frames", _live_frames),
         ("skb CHECKSUM_COMPLETE", _checksum_complete),
+        ("XDP frame in pieces", lambda: _pieces("xdp")),
+        ("TC frame in pieces", lambda: _pieces("tc")),
     ]
     return asked + [_asked(name, ask) for name, ask in rest]

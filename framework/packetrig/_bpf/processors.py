@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from ..errors import InputRefused
 from . import lib
 
 
@@ -19,6 +20,28 @@ def one_processor() -> Iterator[None]:
     home = os.sched_getaffinity(0)
     with suppress(OSError):  # taken off from outside in this moment: better anywhere than nowhere
         os.sched_setaffinity(0, {lib.sched_getcpu()})
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.sched_setaffinity(0, home)
+
+
+@contextmanager
+def processor(number: int | None) -> Iterator[None]:
+    """Keep the calling thread on that processor, for the length of a with block; None: anywhere.
+
+    Raises:
+        InputRefused: There is none of that number, or this process may not run there.
+    """
+    if number is None:
+        yield
+        return
+    home = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {number})
+    except (OSError, OverflowError, TypeError, ValueError) as e:
+        raise InputRefused(f"cpu={number!r}: this process cannot run there: {e}") from None
     try:
         yield
     finally:

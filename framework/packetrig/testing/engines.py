@@ -21,7 +21,15 @@ FIXTURE = "packetrig_engine"
 _DIFFERENCES = "packetrig_differences"
 _SHOWN = 3
 # What run() takes beside the packet, as it is when nothing is asked for.
-_PLAIN = {"ctx": None, "meta": b"", "repeat": 1, "checksum_complete": False, "redirect": False}
+_PLAIN = {
+    "ctx": None,
+    "meta": b"",
+    "repeat": 1,
+    "checksum_complete": False,
+    "redirect": False,
+    "linear": None,
+    "cpu": None,
+}
 Test = TypeVar("Test", bound=Callable[..., Any])
 
 
