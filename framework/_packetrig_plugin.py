@@ -48,9 +48,12 @@ def _add_coverage_options(parser: pytest.Parser) -> None:
     cover.addoption(
         "--bpf-cov",
         action="append",
+        nargs="?",
+        const=None,
         default=[],
         metavar="PATH",
-        help="measure the programs whose C sources are PATH, or lie below it; may be repeated",
+        help="measure the programs whose C sources are PATH, or lie below it; may be repeated; "
+        "without PATH all that the tests build",
     )
     cover.addoption(
         "--bpf-cov-report",

@@ -364,6 +364,25 @@ def test_a_source_elsewhere_is_not_measured(run: Run, pytester: pytest.Pytester)
     result.assert_outcomes(passed=1)
 
 
+def test_without_a_path_all_that_the_tests_build_is_measured(
+    run: Run, pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere.bpf.c"
+    elsewhere.write_text(CLOCK)
+    build = f"""
+def test_it(shown):
+    with packetrig.build({str(elsewhere)!r}).load() as clock:
+        assert clock.spec.is_instrumented and shown.is_instrumented
+        clock.run(bytes(60))
+"""
+    result = run(build, "--bpf-cov")
+    workers = run(build, "-n1", "--bpf-cov", "--bpf-cov-report=term")
+
+    for each in (result, workers):
+        names = [line.split()[0] for line in table_of(each)[2:] if line.endswith("%")]
+        assert names == [str(elsewhere), "progs/beside.h", "progs/shown.bpf.c", "TOTAL"]
+
+
 def test_a_folder_of_headers_can_be_measured_alone(run: Run, pytester: pytest.Pytester) -> None:
     include = pytester.path / "headers"
     include.mkdir()

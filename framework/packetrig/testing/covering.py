@@ -33,9 +33,10 @@ class Coverage:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         here = config.invocation_params.dir
-        given = [here / path for path in config.getoption("bpf_cov")]
-        self._below = tuple(map(str, given))
-        self._is_wanted = is_wanted(self._below)
+        asked = config.getoption("bpf_cov")
+        # One without a path means everything.
+        given = [] if None in asked else [here / path for path in asked]
+        self._below = tuple(map(str, given)) or None
         self._has_mcdc = bool(config.getoption("bpf_cov_mcdc"))
         self._by_test = config.getoption("bpf_cov_context") == "test"
         self._gathered = Gathered()
@@ -51,6 +52,7 @@ class Coverage:
         self._wanted = [] if self.is_worker else kinds.asked(config)
         if not self.is_worker:
             self._check(given)
+        self._is_wanted = is_wanted(self._below)
         self._watch.begin()
 
     def _check(self, given: list[Path]) -> None:
@@ -62,7 +64,11 @@ class Coverage:
             if not path.exists():
                 raise pytest.UsageError(f"--bpf-cov={path}: there is no such file or folder")
             if not _sources(path):
-                raise pytest.UsageError(f"--bpf-cov={path}: there is no C source in it")
+                # As for pytest-cov's option, the next word is taken for the path.
+                raise pytest.UsageError(
+                    f"--bpf-cov={path}: there is no C source in it (for all that tests build, "
+                    "--bpf-cov without a path is the last word)"
+                )
         try:
             for each in self._wanted:
                 each.check()
@@ -173,7 +179,7 @@ class Coverage:
             self._gathered,
             self._gathered.measured(self._below),
             self._config.rootpath,
-            self._below,
+            self._below or (),
             has_branches=bool(self._config.getoption("bpf_cov_branch")),
             conditions=conditions,
             contexts=self._gathered.contexts(self._below) if self._by_test else {},
@@ -200,7 +206,8 @@ class Coverage:
         for line in self._lines:
             terminalreporter.write_line(line)
         if not (count or self._gathered.lost or self._gathered.plain):
-            terminalreporter.write_line("no test loaded a program whose source is below --bpf-cov")
+            which = "whose source is below --bpf-cov" if self._below else "that it built"
+            terminalreporter.write_line(f"no test loaded a program {which}")
         if self._is_too_little:
             least = self._config.getoption("bpf_cov_fail_under")
             terminalreporter.write_line(
