@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from . import callers
-from ._bpf import denied, ffi, lib, strerror
+from ._bpf import CAP_PERFMON, denied, ffi, is_capable, lib, strerror
 from ._bpf.kinds import MapKind
 from .callers import instruction
 from .errors import Error, InputRefused, Unsupported
@@ -142,8 +142,9 @@ class _Recorder:
         self._caller = callers.load(self._program, b"", after)
         if self._caller < 0:
             error, self._caller = -self._caller, -1
-            if error == errno.EPERM:
-                raise denied(f"{name}: noting its redirects")
+            # Without CAP_PERFMON the verifier lets nobody read what belongs to the task.
+            if error == errno.EPERM or not is_capable(CAP_PERFMON):
+                raise denied(f"{name}: noting its redirects", traces=True)
             raise Unsupported(
                 f"telling where {name} redirects",
                 f"the verifier does not take it as a function: {strerror(error)}; {_WIRE}",

@@ -88,9 +88,14 @@ def capability_missing() -> str:
     return next((name for name, capability in wanted if not is_capable(capability)), "")
 
 
-def denied(what: str) -> PermissionDenied:
-    """Build the error for an EPERM: the missing capability, or what else forbids bpf(2)."""
+def denied(what: str, *, traces: bool = False) -> PermissionDenied:
+    """Build the error for an EPERM: the missing capability, or what else forbids bpf(2).
+
+    What `traces`, or reads, the kernel wants CAP_PERFMON as well.
+    """
     missing = capability_missing()
+    if not missing and traces and not is_capable(CAP_PERFMON):
+        missing = "CAP_PERFMON"
     if missing:
         return PermissionDenied(
             f"{what}: not permitted, this process lacks {missing}; run it as root or grant "

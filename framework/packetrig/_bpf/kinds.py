@@ -70,6 +70,9 @@ PROGRAM_KINDS: dict[str, ProgramKind] = {
     )
 }
 
+# Types that trace the kernel: whoever loads one needs CAP_PERFMON (is_perfmon_prog_type).
+TRACING_TYPES = frozenset({2, 5, 7, 17, 24, 26, 27, 28, 29})
+
 KIND_OF_TYPE = {kind.type: kind.name for kind in PROGRAM_KINDS.values()}
 
 # BPF_F_XDP_HAS_FRAGS: the program can take a frame that lies in several pieces. Linux 5.18.

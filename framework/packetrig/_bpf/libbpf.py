@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import LoadError
 from . import denied, ffi, lib, messages, strerror
-from .kinds import MapKind
+from .kinds import TRACING_TYPES, MapKind
 
 _HINTS = (
     ("legacy map definitions", 'write the map with __uint()/__type() in SEC(".maps")'),
@@ -166,7 +166,9 @@ class Opened:
             text = f"BEGIN PROG LOAD LOG --\n{tail}-- END PROG LOAD LOG --"
             log += f"libbpf: prog '{failed[1]}': -- {text}\n"
         if error == 1 or (error == 13 and "LOG --" not in log):
-            raise denied(f"{self.name}: loading it") from None
+            wanted = (p for p in self.programs() if lib.bpf_program__autoload(p.handle))
+            traces = any(lib.bpf_program__type(p.handle) in TRACING_TYPES for p in wanted)
+            raise denied(f"{self.name}: loading it", traces=traces) from None
         raise LoadError(f"{self.name}: {_reason(log) or strerror(error)}", log=log)
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from ..errors import Error, Unsupported
 from . import ENOTSUPP, OUTPUT_ROOM, capability_missing, denied, ffi, lib, strerror
-from .kinds import PROGRAM_KINDS, XDP_HAS_FRAGS
+from .kinds import PROGRAM_KINDS, TRACING_TYPES, XDP_HAS_FRAGS
 
 
 class Answer(Enum):
@@ -50,8 +50,15 @@ def _load_word(to: int, source: int, offset: int) -> bytes:
     return struct.pack("=BBhi", 0x61, source << 4 | to, offset, 0)
 
 
-# Returns data_end - data: how much of the frame lies in one piece.
-_LINEAR = _load_word(0, 1, 4) + _load_word(2, 1, 0) + struct.pack("=BBhi", 0x1F, 0x20, 0, 0) + _EXIT
+def _reaching(size: int) -> bytes:
+    """Return 1 where so much of the frame lies in one piece.
+
+    By a comparison: data_end - data is refused to whoever lacks CAP_PERFMON.
+    """
+    code = _move(0, 0) + _load_word(2, 1, 0) + _load_word(3, 1, 4)
+    code += struct.pack("=BBhi", 0x07, 2, 0, size)  # r2 += size
+    code += struct.pack("=BBhi", 0x2D, 3 << 4 | 2, 1, 0)  # if r2 > r3, over the next one
+    return code + _move(0, 1) + _EXIT
 
 
 def _return(value: int) -> bytes:
@@ -68,7 +75,8 @@ class _Probe:
         )
         if self.fd < 0:
             if -self.fd in (errno.EPERM, errno.EACCES):
-                raise denied(f"loading a {kind} program")
+                traces = described.type in TRACING_TYPES
+                raise denied(f"loading a {kind} program", traces=traces)
             raise Unsupported(f"{kind} programs", f"the kernel refused one: {strerror(-self.fd)}")
         self._out = ffi.new("uint8_t[]", OUTPUT_ROOM)
         self.runner = ffi.new(
@@ -111,11 +119,16 @@ def xdp_linear() -> int:
     3520 with pages of 4 KiB: a page without headroom (256) and skb_shared_info (320).
     """
 
+    size = 4 * os.sysconf("SC_PAGE_SIZE")
+
+    def reaches(wanted: int) -> bool:
+        with _Probe("xdp", _reaching(wanted)) as probe:
+            return not probe.run(bytes(size)) and bool(probe.runner.retval)
+
     def ask() -> int:
-        with _Probe("xdp", _LINEAR) as probe:
-            size = 4 * os.sysconf("SC_PAGE_SIZE")
+        with _Probe("xdp", _return(2)) as probe:
             if not probe.run(bytes(size)):
-                return int(probe.runner.retval)
+                return _largest(reaches, 64, min(size, 0xFFFF))
             # Before multi-buffer (Linux 5.18) a frame longer than the linear part is refused.
             return _largest(lambda n: not probe.run(bytes(n)), 64, size)
 
