@@ -26,6 +26,7 @@ pcap = ["fixtures/pcap/dns.pcap"]
 setup = "fixtures/policy/{program}.toml"
 """
 GIVEN = ["progs/xdp_mac_filter.bpf.c", "progs/faulty/xdp_http_off_by_one.bpf.c"]
+_MOST_MILLISECONDS = 250_000  # until something hangs
 EVIL = '<script>alert("1")</script>&</pre>'
 
 
@@ -42,7 +43,9 @@ def browser() -> Iterator[Browser]:
         pytest.skip("there is no Chromium here: apt-get install chromium")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=arguments)
+        started = playwright.chromium.launch(
+            executable_path=path, args=arguments, timeout=_MOST_MILLISECONDS
+        )
         yield started
         started.close()
 
@@ -95,6 +98,7 @@ def page(
     """Open the page in a window; a word on the console, or a second request, is an error."""
     (tmp_path / "report.html").write_text(text)
     opened = browser.new_page(viewport={"width": request.param, "height": 700})
+    opened.set_default_timeout(_MOST_MILLISECONDS)
     said: list[str] = []
     opened.on("console", lambda message: said.append(message.text))
     opened.on("pageerror", lambda error: said.append(str(error)))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -300,6 +301,22 @@ def test_another_thread_may_send(wire, frame, xdp):
         thread.start()
         thread.join()
     assert seen == [Ended.BACK]
+
+
+def test_a_process_that_is_stopped_while_it_waits_looks_once_more(wire, frame, monkeypatch):
+    now, looks, received = [0.0], [], Wire.received
+
+    def too_early(self, end):
+        looks.append(end)
+        if len(looks) != 2:
+            return received(self, end)
+        now[0] += 3600
+        return 0, 0
+
+    monkeypatch.setattr(Wire, "received", too_early)
+    monkeypatch.setattr("packetrig.live.wire.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    assert wire.send(frame(1)) == [frame(1)]
 
 
 def test_sending_leaves_the_cpus_of_the_thread_as_they_were(wire, frame):

@@ -32,10 +32,10 @@ class House:
         self.port = _place(hub, port)
 
     def socket(self, family: int, address: str, port: int) -> socket.socket:
-        """Open a TCP socket of this host; nothing on it waits for longer than 5 seconds."""
+        """Open a TCP socket of this host; nothing on it waits for longer than two minutes."""
         with self.namespace.inside():
             opened = socket.socket(family, socket.SOCK_STREAM)
-        opened.settimeout(5)
+        opened.settimeout(120)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Closing resets: nothing is said after the test.
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0)) + bytes(4))

@@ -58,9 +58,9 @@ class Scene:
         client = self._stack.enter_context(self.houses["client"].socket(family, own, port))
         client.connect((service, PORT))
         listening = {s: name for (kind, name), s in self.servers.items() if kind == family}
-        ready, _, _ = select.select(list(listening), [], [], 5)
+        ready, _, _ = select.select(list(listening), [], [], 120)
         accepted, _ = ready[0].accept()
-        accepted.settimeout(5)
+        accepted.settimeout(120)
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0)) + bytes(4))
         return client, self._stack.enter_context(accepted), listening[ready[0]]
 

@@ -68,6 +68,8 @@ def _until_it_carries(end: End) -> None:
     # carrier is queried", v6.8); an older kernel is asked until it has.
     until = time.monotonic() + _DEADLINE
     with end.namespace.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        is_late = False  # looked at first: who is stopped in between asks once more
         while not carries(sock, end.name):
-            if time.monotonic() > until:
+            if is_late:
                 raise Error(f"{end.name}: the interface did not come up within {_DEADLINE:g} s")
+            is_late = time.monotonic() > until

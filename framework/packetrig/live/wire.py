@@ -310,11 +310,12 @@ class Wire:
         # another thread (threaded NAPI) makes the loop go round more than once.
         until = time.monotonic() + _DEADLINE
         while True:
+            is_late = time.monotonic() > until  # first: who is stopped now looks once more
             if not self._barrier.wait(deadline=_DEADLINE):
                 raise Error("the loopback of the wire's namespace lost a frame: nothing is known")
             if not must_arrive or self.received(far)[0] >= arrivals:
                 return
-            if time.monotonic() > until:
+            if is_late:
                 raise Error(
                     f"{far.name}: the frame was sent and never counted as received within "
                     f"{_DEADLINE:g} s: nothing is known about the program"
