@@ -5,6 +5,7 @@ PY := framework progs tests benchmarks fixtures conftest.py setup.py
 C = $(shell find progs benchmarks framework -name '*.[ch]' ! -name _kernel.c)
 C_STYLE := --style=file:progs/.clang-format
 WORKERS ?= 2
+KERNELS ?= 6.1
 ARGS ?=
 
 # The .venv that was made is the one that is used, whatever else is active.
@@ -12,7 +13,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gate test test-fast pytest captures finds kills campaigns bench lint format docs-check lock clean distclean
+.PHONY: help setup gate test test-fast pytest captures finds kills campaigns matrix bench lint format docs-check lock clean distclean
 
 help: ## List the targets
 	@echo 'packetrig: a test-first rig for XDP and TC programs'
@@ -52,6 +53,11 @@ campaigns: setup ## What campaigns reach in a minute for each program, and how s
 
 kills: setup ## Kill attach, watch and detach a hundred times under traffic; a frame that got through fails it
 	@$(BIN)/python -m tests.deploy.kills $(ARGS)
+
+matrix: ## Run the tests of the programs on other kernels, in virtual machines (KERNELS="6.1 6.12")
+	@.ci/setup tests
+	@$(BIN)/packetrig matrix $(KERNELS:%=--kernel %) --kernel host --timeout 60m -- \
+	    pytest -q -p no:cacheprovider -m "not slow" tests/progs $(ARGS)
 
 bench: setup ## Measure the promised figures: a table of targets and what was measured
 	@$(BIN)/python benchmarks/run.py $(ARGS)

@@ -64,7 +64,8 @@ def test_a_rule_that_is_not_written_is_off(file: Path) -> None:
 def test_the_project_s_own_policy_is_one() -> None:
     rules = gate.read(PROJECT / "fixtures" / "policy" / "gate.toml").rules
 
-    assert rules.on == RULES
+    # Not kernels: they would have to be fetched and booted first. `make matrix` does.
+    assert rules.on == tuple(rule for rule in RULES if rule != "kernels")
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,22 @@ def test_the_project_s_own_policy_is_one() -> None:
             "version = 1\n[live]\nmodes = ['nativ']",
             "[live] modes",
             "a list of: native, generic, tc-ingress, tc-egress, tcx-ingress, tcx-egress",
+        ),
+        ("version = 1\n[kernels]", "[kernels] releases", "a list of releases (6.1), images"),
+        (
+            "version = 1\n[kernels]\nreleases = ['6.1']\nrules = ['speed']",
+            "[kernels] rules",
+            "a list of: verifier, tests, replay, fuzz, live",
+        ),
+        (
+            "version = 1\n[kernels]\nreleases = ['6.1']\ntimeout = 60",
+            "[kernels] timeout",
+            "a time for each kernel: '90s'",
+        ),
+        (
+            "version = 1\n[kernels]\nreleases = ['6.1']\nmemory = '2 GB'",
+            "[kernels] memory",
+            "a size: '512M' or '2G'",
         ),
     ],
 )
@@ -185,7 +202,7 @@ DAY = datetime.date(2026, 7, 1)
         ("version = 1\n[fuzz]\nruns = 1\nworkers = 0", "[fuzz] workers", "from 1"),
         ("version = 1\n[fuzz]\nruns = 1\nseed = -1", "[fuzz] seed", "a whole number from 0"),
         ("version = 2\n[kernels]", "version", "2 is newer than this packetrig"),
-        ("version = 1\n[kernels]\nmin = 1", "kernels", "there is no such key"),
+        ("version = 1\n[matrix]\nmin = 1", "matrix", "there is no such key"),
         (f"{WAIVER}2026-06-30", "[[waiver]] expires", "the waiver of build ended on 2026-06-30"),
         (f"{WAIVER}'2027-01-31'", "[[waiver]] expires", "no waiver without an end"),
         (f"{WAIVER}true", "[[waiver]] expires", "a day, as 2027-01-31"),

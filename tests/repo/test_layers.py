@@ -29,7 +29,7 @@ LAYERS = """
 2  objects
 2  carried
 2  belt replay coverage differential
-3  fuzz live bench
+3  fuzz live bench kernels
 4  gate
 4  deploy
 5  testing cli
@@ -49,7 +49,7 @@ DOORS = {
     "pyroute2": {"live"},
     "dask": {"fuzz"},
     "distributed": {"fuzz"},
-    "subprocess": {"toolchain", "live", "gate", "deploy.watch", "fuzz.processes"},
+    "subprocess": {"toolchain", "live", "kernels", "gate", "deploy.watch", "fuzz.processes"},
     "click": {"cli"},
     "rich": {"cli"},
     "pydantic": {"gate"},

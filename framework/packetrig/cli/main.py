@@ -24,6 +24,7 @@ COMMANDS = {
     "corpus": "Merge and minimise the frames that campaigns keep.",
     "bench": "Measure what a packet costs in a program.",
     "gate": "Decide whether objects may be deployed, by a policy.",
+    "matrix": "Run a command on other kernels and with other compilers, in one table.",
     "init": "Make a new project, whose program passes its own gate.",
     "verify-evidence": "Recompute what evidence says about an object.",
     "attach": "Attach a program to a real interface, with a way back.",

@@ -8,6 +8,7 @@ rules.py       the rules `verifier` and `live`
 covered.py     the rule `coverage`; counter.py is its plugin inside pytest
 fuzzed.py      the rule `fuzz`; begun.py is what its campaigns begin with
 speed.py       the rule `speed`
+elsewhere.py   the rule `kernels`; inside.py is what runs on each of them
 waivers.py     what is let through for a while all the same
 outcome.py     of a rule an outcome, of an object a decision
 judge.py       all rules on all objects, as events

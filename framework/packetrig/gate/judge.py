@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ..errors import Error, Failure, PolicyError
 from ..packets import pcap
 from ..replay import expectations
-from . import begun, captures, covered, fuzzed, rules, speed, suite
+from . import begun, captures, covered, elsewhere, fuzzed, rules, speed, suite
 from .candidates import check_names, prepare, without_callees
 from .captures import Capture
 from .outcome import RULES, Answer, Candidate, Judged, Outcome, Reason
@@ -72,12 +72,30 @@ def judge(
             )
         )
     built = {c.spec.sha256: str(c.source.resolve()) for c, _ in prepared if c.spec and c.source}
-    told = _FromTests(seed)
-    if wanted.tests and any(candidate.spec for candidate, _ in prepared):
+    told = _AtOnce(seed)
+    objects = [candidate for candidate, _ in prepared if candidate.spec]
+    if wanted.tests and objects:
         yield Asking("all objects", "tests and coverage" if wanted.coverage else "tests")
         told = _run_tests(wanted.tests.paths, seed, built, wanted.coverage)
+    if wanted.kernels and objects:
+        told = replace(told, kernels=(yield from _ask_kernels(policy, objects, seed, kind)))
     for candidate, outcome in prepared:
         yield from _judge_one(policy, candidate, outcome, recorded, told, deployed)
+
+
+def _ask_kernels(
+    policy: Policy, candidates: Sequence[Candidate], seed: int, kind: str | None
+) -> Generator[Asking, None, Sequence[elsewhere.Told] | Error]:
+    told: list[elsewhere.Told] = []
+    try:
+        for event in elsewhere.ask(policy, candidates, seed=seed, kind=kind):
+            if isinstance(event, elsewhere.Told):
+                told.append(event)
+            else:
+                yield Asking("all objects", f"kernel {event}")
+    except Error as e:
+        return e
+    return told
 
 
 def _judge_one(
@@ -85,7 +103,7 @@ def _judge_one(
     candidate: Candidate,
     built: Outcome,
     recorded: Sequence[Capture],
-    told: _FromTests,
+    told: _AtOnce,
     deployed: captures.Asked | None,
 ) -> Iterator[Asking | Judged]:
     wanted = policy.rules
@@ -110,7 +128,7 @@ def _questions(
     candidate: Candidate,
     wanted: Rules,
     recorded: Sequence[Capture],
-    told: _FromTests,
+    told: _AtOnce,
     deployed: captures.Asked | None,
 ) -> dict[str, Callable[[], Outcome]]:
     """List what is to be asked of an object that loads, in the order of the table."""
@@ -128,6 +146,8 @@ def _questions(
         asked["speed"] = partial(speed.measured, candidate, speed_, setup)
     if live_ := wanted.live:
         asked["live"] = partial(rules.on_a_wire, candidate, live_, wanted.replay, recorded)
+    if wanted.kernels:
+        asked["kernels"] = partial(elsewhere.judge, candidate, told.kernels)
     return asked
 
 
@@ -153,27 +173,28 @@ def _told(rule: str, ask: Callable[[], Outcome]) -> Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _FromTests:
-    """Hold what the policy's tests told, of all objects at once; an Error is why they could not."""
+class _AtOnce:
+    """Hold what tests and other kernels told of all objects; an Error is why they could not."""
 
     seed: int
     tests: suite.Suite | Error | None = None
     counts: covered.Counts | Error | None = None
+    kernels: Sequence[elsewhere.Told] | Error | None = None
 
 
 def _run_tests(
     paths: Sequence[str], seed: int, built: Mapping[str, str], rule: Coverage | None
-) -> _FromTests:
+) -> _AtOnce:
     """Run the tests; and, when they are to be counted, once more with twins of the objects."""
     tests = partial(_or_error, partial(suite.run, paths, seed=seed))
     counts = partial(_or_error, partial(covered.run, paths, seed=seed, wanted=built))
     if rule is None:
-        return _FromTests(seed, tests())
+        return _AtOnce(seed, tests())
     if not rule.beside_tests:
-        return _FromTests(seed, tests(), counts())
+        return _AtOnce(seed, tests(), counts())
     with ThreadPoolExecutor(max_workers=1) as other:
         counting = other.submit(counts)
-        return _FromTests(seed, tests(), counting.result())
+        return _AtOnce(seed, tests(), counting.result())
 
 
 def _or_error(run: Callable[[], _T]) -> _T | Error:
@@ -189,7 +210,7 @@ def _tested(candidate: Candidate, told: suite.Suite | Error | None, rule: Tests)
     return suite.judge(candidate, told, max_skipped=rule.max_skipped, min_tests=rule.min_tests)
 
 
-def _covered(candidate: Candidate, told: _FromTests, rule: Coverage, tests_: Tests) -> Outcome:
+def _covered(candidate: Candidate, told: _AtOnce, rule: Coverage, tests_: Tests) -> Outcome:
     if told.counts is None or isinstance(told.counts, Error):
         raise told.counts or Error("the tests were not counted")
     tested = _told("tests", partial(_tested, candidate, told.tests, tests_))

@@ -12,7 +12,7 @@ from typing import Any
 from ..program import Program
 from ..spec import Spec
 
-RULES = ("build", "verifier", "tests", "coverage", "replay", "fuzz", "speed", "live")
+RULES = ("build", "verifier", "tests", "coverage", "replay", "fuzz", "speed", "live", "kernels")
 # The table has a column for these whatever the policy, and for the others when they are on.
 ALWAYS_SHOWN = ("build", "verifier", "tests", "replay", "live")
 

@@ -66,6 +66,10 @@ _DURATION = r"^[1-9]\d{0,5}[smh]$"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
+def _seconds(text: str) -> float:
+    return int(text[:-1]) * _UNITS[text[-1]]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(
         strict=True,
@@ -154,7 +158,7 @@ class Fuzz(_Section):
     @property
     def seconds(self) -> float | None:
         """Return `time` in seconds."""
-        return int(self.time[:-1]) * _UNITS[self.time[-1]] if self.time else None
+        return _seconds(self.time) if self.time else None
 
 
 class Speed(_Section):
@@ -178,6 +182,31 @@ class Live(_Section):
     traffic: bool = Field(True, description="true or false")
 
 
+class Kernels(_Section):
+    """Hold the very object to rules of this policy on other kernels, in virtual machines.
+
+    `rules` are those that are on, of verifier, tests, replay, fuzz and live, when nothing is said.
+    """
+
+    releases: list[_Text] = Field(
+        min_length=1, description="a list of releases (6.1), images or packages of kernels"
+    )
+    rules: list[Literal["verifier", "tests", "replay", "fuzz", "live"]] | None = Field(
+        None, min_length=1, description="a list of: verifier, tests, replay, fuzz, live"
+    )
+    timeout: Annotated[str, Field(pattern=_DURATION)] = Field(
+        "30m", description="a time for each kernel: '90s', '30m' or '1h'"
+    )
+    memory: Annotated[str, Field(pattern=r"^[1-9]\d*[MG]$")] = Field(
+        "2G", description="a size: '512M' or '2G'"
+    )
+
+    @property
+    def seconds(self) -> float:
+        """Return `timeout` in seconds."""
+        return _seconds(self.timeout)
+
+
 class Waiver(_Section):
     """Let a refusal of one rule through, for a reason, until a day: [[waiver]]."""
 
@@ -198,6 +227,7 @@ class Rules(_Section):
     fuzz: Fuzz | None = Field(None, description="a table: [fuzz]")
     speed: Speed | None = Field(None, description="a table: [speed]")
     live: Live | None = Field(None, description="a table: [live]")
+    kernels: Kernels | None = Field(None, description="a table: [kernels]")
     waiver: list[Waiver] = Field([], description="tables: [[waiver]]")
 
     @property
@@ -333,6 +363,7 @@ def _section(where: Sequence[str]) -> type[BaseModel]:
         "fuzz": Fuzz,
         "speed": Speed,
         "live": Live,
+        "kernels": Kernels,
         "waiver": Waiver,
     }
     return tables[where[0]]
