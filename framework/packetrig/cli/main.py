@@ -76,7 +76,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="packetrig", message="%(prog)s %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Show all that clang or the verifier said.")
 @click.pass_context
-def packetrig(context: click.Context, verbose: bool) -> None:
+def packetrig(context: click.Context, verbose: bool) -> None:  # noqa: ARG001  # _Commands reads it
     """Test XDP and TC programs on the real kernel, before they see a real interface.
 
     Exit codes: 0 held, 1 refused (the program is wrong), 2 undecided (it could not be told).

@@ -112,7 +112,7 @@ def _no_names() -> Iterator[None]:
     net = _scapy.scapy_all().Net
     was = net.__init__
 
-    def refuse(_: object, text: str, *others: object, **more: object) -> None:
+    def refuse(_: object, text: str, *_others: object, **_more: object) -> None:
         raise ValueError(f"'{text}' is no address, and names are not looked up")
 
     net.__init__ = refuse

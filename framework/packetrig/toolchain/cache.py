@@ -157,7 +157,8 @@ def elsewhere(environment: Mapping[str, str]) -> str:
     if wanted and _can_be_written(wanted):
         return ""
     why = f"{wanted} cannot be written" if wanted else "there is no home folder"
-    return f"{why}: compiled objects are kept in {folder(environment)} (PACKETRIG_CACHE= names another)"
+    where = f"compiled objects are kept in {folder(environment)}"
+    return f"{why}: {where} (PACKETRIG_CACHE= names another)"
 
 
 def _usual(environment: Mapping[str, str]) -> Path | None:
