@@ -10,7 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -254,25 +254,23 @@ def test_ctrl_c_and_sigterm_end_it_with_the_summary(fuzz: Command, check: str) -
 def test_a_terminal_shows_how_far_it_is_and_a_pipe_does_not(fuzz: Command) -> None:
     master, slave = pty.openpty()
     command = [sys.executable, "-c", "import sys; from packetrig.cli import main; sys.exit(main())"]
+    line = rb"\d+ runs \(\d+ a second\), \d+ of \d+ branches, \d+ frames, "
+    told = b""
     with subprocess.Popen(
-        [*command, "fuzz", MIX, "--time", "2", "--seed", "1"],
+        [*command, "fuzz", MIX, "--time", "1h", "--seed", "1"],
         stdout=subprocess.PIPE,
         stderr=slave,
         text=True,
     ) as run:
         os.close(slave)
+        while not re.search(line, told):
+            told += os.read(master, 65536)  # an error when it has ended
+        run.send_signal(signal.SIGINT)
         out, _ = run.communicate()
-    told = b""
-    try:
-        while more := os.read(master, 65536):
-            told += more
-    except OSError:
-        pass  # so a pty tells that it is over
     os.close(master)
 
-    assert re.search(rb"\d+ runs \(\d+ a second\), \d+ of \d+ branches, \d+ frames, ", told)
     assert "a second), 1" not in out.replace("ended", "")
-    assert "ended by time, seed 1" in out
+    assert "ended by interrupted, seed 1" in out
 
 
 @pytest.mark.parametrize(
@@ -507,12 +505,23 @@ def test_several_workers_find_the_same(fuzz: Command) -> None:
 
 @needs_dask
 @pytest.mark.slow
-def test_a_cluster_finds_the_same_and_keeps_it_here(fuzz: Command, place: Path) -> None:
+def test_a_cluster_finds_the_same_and_keeps_it_here(
+    fuzz: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(Fleet.__init__.__kwdefaults__, "patience", 60.0)
+    leave_out = Fleet._leave_out
+    added = []
+
+    def joined_by_another(*given: object) -> Iterator[object]:
+        added.append(started.add())
+        return leave_out(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Fleet, "_leave_out", joined_by_another)
     with scheduler() as started:
         left_out = started.add(before=WITHOUT_RIGHTS)
-        joining = started.add()
         ended = fuzz("--scheduler", started.address, "--corpus", "corpus")
 
+    (joining,) = added
     assert f"{joining} joined (process {started.workers[joining].pid} of " in ended.out
     assert f"{left_out} is left out: loading a xdp program: not permitted" in ended.out
     assert "ended by runs, seed 7" in ended.out

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import packetrig
 from packetrig.fuzz.processes import Line, Process
 
 DIES = "PACKETRIG_TESTS_DIES"
+ONCE = "PACKETRIG_TESTS_ONCE"
 
 
 def echo(line: Line) -> None:
@@ -58,6 +61,17 @@ def no_frame_has_an_even_length(before: bytes, run: object) -> bool:
 
 
 _seen = 0
+
+
+@packetrig.check
+def one_life_ends(before: bytes, run: object) -> None:
+    """End one of all the lives of a campaign's workers, in the middle of what it does."""
+    global _seen  # noqa: PLW0603  # the worker's own count
+    _seen += 1
+    if _seen == 3_000:
+        with suppress(FileNotFoundError):  # another one was first
+            Path(os.environ[ONCE]).unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @packetrig.check

@@ -28,7 +28,7 @@ def running() -> Iterator[Scheduler]:
 
 @pytest.fixture
 def connected(running: Scheduler) -> Iterator[Cluster]:
-    with Cluster(running.address) as made:
+    with Cluster(running.address, patience=60) as made:
         yield made
 
 
@@ -48,7 +48,8 @@ def test_work_comes_back_with_what_it_returned_or_why_it_failed(
 
 
 def test_a_scheduler_that_ends_is_named() -> None:
-    with scheduler() as own, Cluster(own.address, patience=0.5) as connected:
+    with scheduler() as own, Cluster(own.address, patience=60) as connected:
+        connected._patience = 0.5
         own.process.kill()
         own.process.wait()
 
@@ -57,7 +58,8 @@ def test_a_scheduler_that_ends_is_named() -> None:
 
 
 def test_a_scheduler_that_stops_answering_is_named() -> None:
-    with scheduler() as own, Cluster(own.address, patience=0.5) as connected:
+    with scheduler() as own, Cluster(own.address, patience=60) as connected:
+        connected._patience = 0.5
         own.process.send_signal(signal.SIGSTOP)
 
         with pytest.raises(Error, match=r"does not answer any more \(TimeoutError"):

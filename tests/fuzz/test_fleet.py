@@ -24,7 +24,7 @@ from packetrig.fuzz.events import (
     WorkerLost,
 )
 from packetrig.fuzz.finding import Finding
-from packetrig.fuzz.fleet import Fleet
+from packetrig.fuzz.fleet import Fleet, _Member
 from packetrig.fuzz.hands import Order
 from packetrig.fuzz.seeds import plain
 from packetrig.fuzz.slices import Slice
@@ -99,12 +99,30 @@ def test_a_cluster_of_which_nobody_can_take_part_is_an_error_that_says_why(
 ) -> None:
     worker = running.add(before=WITHOUT_RIGHTS)
 
+    fleet = Fleet(Recipe.of(HTTP), running.address, patience=60.0)
+
+    def waiting_for_no_other() -> None:
+        for event in fleet.events(Limits(runs=1)):
+            if isinstance(event, WorkerLeftOut):
+                fleet._patience = 0.0
+
     with pytest.raises(Error) as told:
-        list(Fleet(Recipe.of(HTTP), running.address, patience=1.0).events(Limits(runs=1)))
+        waiting_for_no_other()
 
     assert str(told.value).startswith(
         f"no worker of the dask scheduler at {running.address} can take part ({worker}: loading "
     )
+
+
+def test_who_was_just_asked_is_waited_for_however_long_nobody_was_there() -> None:
+    fleet = Fleet(Recipe.of(HTTP), "tcp://127.0.0.1:1")
+    fleet._alone -= 1000
+    with pytest.raises(Error, match="can take part .it has none."):
+        fleet._check_somebody()
+
+    fleet._members["tcp://127.0.0.1:2"] = _Member("tcp://127.0.0.1:2", 0)
+
+    fleet._check_somebody()
 
 
 def test_a_campaign_has_workers_of_one_kind() -> None:
@@ -115,8 +133,8 @@ def test_a_campaign_has_workers_of_one_kind() -> None:
 def test_a_slice_goes_on_where_the_one_before_ended() -> None:
     order = Order(Recipe.of(HTTP), 1, seeds=plain())
 
-    first = slices.work(Slice("one", order, runs=100))
-    second = slices.work(Slice("one", runs=50, frames=(bytes(64),)))
+    first = slices.work(Slice("one", order, runs=100, seconds=60))
+    second = slices.work(Slice("one", runs=50, frames=(bytes(64),), seconds=60))
     last = slices.work(Slice("one", seconds=0.0, is_last=True))
     after = slices.work(Slice("one", runs=50))
 
@@ -191,7 +209,7 @@ def test_a_worker_without_the_sources_finds_the_same_at_the_same_place(tmp_path:
 
 
 def found_in(order: Order) -> Finding:
-    report = slices.work(Slice("four", order, runs=200, is_last=True))
+    report = slices.work(Slice("four", order, runs=200, seconds=60, is_last=True))
     found = next(each for each in report.events if isinstance(each, Found))
     assert found.finding is not None
     return found.finding

@@ -93,25 +93,22 @@ def test_two_workers_share_the_runs_and_what_they_find(http: Recipe, tmp_path: P
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_named_and_replaced_and_no_run_is_missing(
-    http: Recipe,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events: list[Event] = []
-    for event in Crew(http, 2, seeds=plain()).events(Limits(runs=20_000)):
-        events.append(event)
-        if isinstance(event, Started):
-            joined = next(each for each in events if isinstance(each, WorkerJoined))
-            os.kill(pid_of(joined), signal.SIGKILL)
+    (tmp_path / "once").touch()
+    monkeypatch.setenv(at_work.ONCE, str(tmp_path / "once"))
+    recipe = Recipe.of(HTTP, checks=(at_work.one_life_ends,))
 
+    events = list(Crew(recipe, 2, seeds=plain()).events(Limits(runs=20_000)))
+
+    (lost,) = [each for each in events if isinstance(each, WorkerLost)]
     assert [each.worker for each in events if isinstance(each, WorkerJoined)] == [
         "worker 1",
         "worker 2",
-        "worker 1",
+        lost.worker,
     ]
-    assert [each for each in events if isinstance(each, WorkerLost)] == [
-        WorkerLost(
-            "worker 1", "it was ended by SIGKILL, as the kernel does when memory runs out", True
-        )
-    ]
+    assert lost.why == "it was ended by SIGKILL, as the kernel does when memory runs out"
+    assert lost.is_replaced
     assert isinstance(events[-1], Ended)
     assert (events[-1].reason, events[-1].runs) == (StopReason.RUNS, 20_000)
 
@@ -149,10 +146,11 @@ def test_a_worker_that_is_stopped_holds_nobody_up(http: Recipe) -> None:
     stopped = next(each for each in events if isinstance(each, WorkerJoined))
     os.kill(pid_of(stopped), signal.SIGSTOP)
 
-    runs = [each.runs for each, _ in zip(progresses(events), range(2), strict=False)]
+    # However long that takes: one that is held up tells the same number for ever.
+    first = next(each.runs for each in progresses(events) if each.runs)
+    assert next(each.runs for each in progresses(events) if each.runs > first)
     events.close()  # type: ignore[attr-defined]
 
-    assert runs[0] < runs[1]
     assert children() == before
 
 

@@ -164,8 +164,9 @@ class Fleet:
             self._alone = time.monotonic()
             return
         # Who was asked gets longer: its first answer takes importing what it has to do.
-        patience = _ANSWERS if self._members else self._patience
-        if time.monotonic() - self._alone < patience:
+        asked = [each.since for each in self._members.values()]
+        patience = max(_ANSWERS, self._patience) if asked else self._patience
+        if time.monotonic() - max([self._alone, *asked]) < patience:
             return
         found = [f"{address}: {why}" for address, why in self._left_out.items()]
         found += [f"{address}: it does not answer" for address in self._members]
