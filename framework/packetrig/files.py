@@ -80,6 +80,11 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise Error(f"{path}: cannot be written: {reason(e)}") from e
 
 
+def encoded(text: str) -> bytes:
+    """Encode a report, of JSON, XML or HTML; what is no text in a file's name is `?` there."""
+    return text.encode(errors="replace")
+
+
 def write(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file, whole or not at all, as `writing` does; its folders are made.
 

@@ -117,7 +117,8 @@ def write(
     root: str | Path | None = None,
 ) -> None:
     """Write the SARIF document to a file, whole or not at all; see `document`."""
-    files.write(path, text(results, rules=rules, undecided=undecided, root=root).encode())
+    made = text(results, rules=rules, undecided=undecided, root=root)
+    files.write(path, files.encoded(made))
 
 
 def annotation(result: Result, *, root: str | Path | None = None) -> str:
@@ -173,7 +174,7 @@ def _artifact(path: str, root: Path) -> dict[str, str]:
     below = Path(_below(path, root))
     if below.is_absolute():
         return {"uri": below.as_uri()}
-    return {"uri": quote(below.as_posix()), "uriBaseId": _ROOT}
+    return {"uri": quote(os.fsencode(below.as_posix())), "uriBaseId": _ROOT}
 
 
 def _below(path: str, root: Path) -> str:

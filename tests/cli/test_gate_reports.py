@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +80,23 @@ def test_sarif_has_a_result_a_reason_and_a_doubt_is_no_success(
     (doubt,) = run["invocations"][0]["toolExecutionNotifications"]
     assert doubt["message"]["text"].startswith("absent: build: no object file absent.o")
     assert run["invocations"][0]["executionSuccessful"] is False
+
+
+def test_an_object_whose_name_is_no_text_is_in_every_report(
+    packetrig: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = os.fsdecode(b"xdp_\xff.bpf.c")
+    (place / source).write_text("this is no C\n")
+    (place / "gate.toml").write_text("version = 1\n[build]\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place / "summary.md"))
+    reports = ("--sarif", "r.sarif", "--junit", "r.xml", "--html", "r.html", "--github")
+
+    ended = packetrig("gate", source, "--policy", "gate.toml", *reports)
+
+    assert ended.code == 1
+    assert json.loads((place / "r.sarif").read_text())["runs"][0]["results"]
+    for name in ("r.xml", "r.html", "summary.md"):
+        assert "xdp_?" in (place / name).read_text()
 
 
 def test_the_same_refusal_keeps_its_fingerprint(

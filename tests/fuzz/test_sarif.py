@@ -92,6 +92,7 @@ def test_nothing_found_is_a_document_and_what_could_not_be_told_marks_it() -> No
         ("/src/project/progs/x.c", {"uri": "progs/x.c", "uriBaseId": "%SRCROOT%"}),
         ("/usr/include/x.h", {"uri": "file:///usr/include/x.h"}),
         ("../x.h", {"uri": "file:///src/x.h"}),
+        ("progs/\udcff.c", {"uri": "progs/%FF.c", "uriBaseId": "%SRCROOT%"}),
     ],
 )
 def test_paths_are_those_of_the_repository(path: str, uri: dict[str, str]) -> None:
@@ -107,6 +108,13 @@ def test_the_file_is_json_and_the_same_for_the_same_findings(tmp_path: Path) -> 
     assert text == sarif.text([ONE])
     assert json.loads(text)["runs"][0]["results"][0]["ruleId"] == "it_never_aborts"
     assert [path.name for path in tmp_path.rglob("*.sarif")] == ["x.sarif"]
+
+
+def test_a_file_name_that_is_no_text_can_be_reported(tmp_path: Path) -> None:
+    sarif.write(tmp_path / "x.sarif", [Result("a_rule", "x\udcff.c: wrong", "x\udcff.c")])
+
+    (result,) = json.loads((tmp_path / "x.sarif").read_text())["runs"][0]["results"]
+    assert result["message"]["text"] == "x?.c: wrong"
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -204,8 +204,8 @@ def _tell_github(judged: list[gate.Judged], policy: str) -> None:
     if not place:
         return
     try:
-        with Path(place).open("a", encoding="utf-8") as file:  # other steps write there too
-            file.write(gate.services.summary(judged, policy=policy))
+        with Path(place).open("ab") as file:  # other steps write there too
+            file.write(files.encoded(gate.services.summary(judged, policy=policy)))
     except OSError as e:
         raise Error(f"{place}: cannot be written: {files.reason(e)}") from e
 

@@ -264,4 +264,4 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         Error: The file cannot be written.
     """
-    files.write(path, text.encode())
+    files.write(path, files.encoded(text))

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 
-from .. import sarif
+from .. import files, sarif
 from ..sarif import Level, Result
 from .outcome import Answer, Judged, Outcome, Reason
 from .report import columns, decision_of_all, reasons, rows
@@ -61,7 +61,7 @@ def _result(judged: Judged, outcome: Outcome, reason: Reason) -> Result:
         text += f" (waived until {outcome.waiver.expires}: {outcome.waiver.reason})"
     # Counts and nanoseconds differ from run to run; it is the same finding all the same.
     same = re.sub(r"\d+(\.\d+)?", "N", reason.text)
-    digest = hashlib.sha256(f"{candidate.name} {outcome.rule} {same}".encode()).hexdigest()
+    digest = hashlib.sha256(files.encoded(f"{candidate.name} {outcome.rule} {same}")).hexdigest()
     properties = {"repeat": reason.repeat} if reason.repeat else {}
     return Result(
         outcome.rule,
