@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import packetrig
-from packetrig import Error, Object
+from packetrig import Error, Object, deploy
+from packetrig.deploy import watch
 from packetrig.deploy.watch import Limit, Sample, Unhealthy, Watch, Watcher
 
 MAPS = Path(__file__).parents[1] / "kernel" / "sources" / "maps.bpf.c"
+
+
+class Guardian:
+    """Hear nothing."""
+
+    def __getattr__(self, _: str) -> Callable[[], None]:
+        return lambda: None
+
+
+def test_a_command_that_ended_while_its_watcher_was_stopped_has_ended_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = iter((0.0,))
+
+    def stopped() -> float:
+        if (now := next(times, None)) is not None:
+            return now
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        return 3600.0
+
+    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=stopped))
+
+    with deploy.noted() as stop:
+        watch.run_command(Watch(command="exit 0", command_seconds=1), stop, Guardian())  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

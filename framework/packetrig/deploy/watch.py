@@ -319,11 +319,14 @@ def run_command(plan: Watch, stop: Stop, guardian: Guardian, *, beats: bool = Fa
         )
         ended = False
         try:
-            until = time.monotonic() + plan.command_seconds
-            while not ended and (left := until - time.monotonic()) > 0:
+            left = plan.command_seconds
+            until = time.monotonic() + left
+            # Who was stopped, or suspended, for longer than that still looks once.
+            while not ended and left > 0:
+                left = until - time.monotonic()
                 if beats:
                     guardian.beat()
-                ended = _wait(process, min(left, BEAT), stop)
+                ended = _wait(process, max(min(left, BEAT), 0), stop)
         finally:
             # What it left in the background as well: the next round starts its own. The number of
             # the group is still its own, nobody has waited for its leader.
