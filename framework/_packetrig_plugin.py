@@ -70,6 +70,13 @@ def _add_coverage_options(parser: pytest.Parser) -> None:
         help="fail the run when less of the programs was executed",
     )
     cover.addoption(
+        "--bpf-cov-append",
+        nargs="?",
+        const=".bpf-coverage",
+        metavar="FILE",
+        help="add what earlier runs counted, kept in FILE (.bpf-coverage)",
+    )
+    cover.addoption(
         "--bpf-cov-branch", action="store_true", help="count the sides of branches as well as lines"
     )
     cover.addoption(

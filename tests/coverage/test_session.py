@@ -592,3 +592,74 @@ def test_a_report_that_cannot_be_written_in_the_end_is_an_error_and_the_others_a
     assert table_of(result)[3].split()[0] == "progs/shown.bpf.c"
     assert "coverage of BPF programs: " in "\n".join(result.outlines)
     assert "x.xml: is a folder; name a file" in "\n".join(result.outlines)
+
+
+def test_what_earlier_runs_counted_is_added(run: Run, pytester: pytest.Pytester) -> None:
+    small, some, large = ("-k", "small"), ("-k", "some"), ("-k", "large")
+    xml = "--bpf-cov-report=term,lcov"
+
+    first = run(TESTS, *small, "--bpf-cov-append=build/counts", "--bpf-cov-fail-under=99")
+    second = run(TESTS, *some, "--bpf-cov-append=build/counts")
+    third = run(TESTS, *large, "--bpf-cov-append=build/counts", "--bpf-cov-fail-under=99", xml)
+
+    assert [each.ret for each in (first, second, third)] == [1, 0, 0]
+    lcov = (pytester.path / "bpf-coverage.lcov").read_text()
+    run(TESTS, xml)
+    assert lcov == (pytester.path / "bpf-coverage.lcov").read_text(), "as one run counts"
+
+
+def test_what_was_counted_of_another_source_is_left_out(
+    run: Run, pytester: pytest.Pytester
+) -> None:
+    append = "--bpf-cov-append"
+    run(TESTS, append)
+    source = pytester.path / "progs/shown.bpf.c"
+    source.write_text(source.read_text() + "\n/* another line */\n")
+
+    result = run(TESTS, "-k", "small", append)
+
+    assert result.ret == 0
+    assert any(
+        line.startswith("lost: shown.bpf.o: earlier counts are left out, ")
+        and line.endswith("progs/shown.bpf.c was changed since")
+        for line in table_of(result)
+    )
+    assert table_of(result)[3].split()[2] != "0", "only this run's"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("hello", "is no file that --bpf-cov-append wrote; name another"),
+        ('{"objects": []}', "is no file that --bpf-cov-append wrote; name another"),
+        ('{"format": 2, "objects": []}', "is of format 2, this packetrig reads 1"),
+        ('{"format": 1, "objects": [{"elf": "eA=="}]}', "is cut short or changed; delete it"),
+    ],
+)
+def test_a_file_of_something_else_is_named_before_the_tests_run(
+    run: Run, pytester: pytest.Pytester, text: str, said: str
+) -> None:
+    (pytester.path / "counts").write_text(text)
+
+    result = run(TESTS, "--bpf-cov-append=counts")
+
+    assert result.ret == 4
+    assert said in result.stderr.str()
+    assert (pytester.path / "counts").read_text() == text
+
+
+def test_workers_add_to_what_was_counted(run: Run, pytester: pytest.Pytester) -> None:
+    run(TESTS, "-k", "small or large", "--bpf-cov-append")
+
+    result = run(TESTS, "-k", "some", "-n2", "--bpf-cov-append")
+
+    assert table_of(result)[3].split() == [
+        "progs/shown.bpf.c",
+        "20",
+        "0",
+        "14",
+        "1",
+        "2",
+        "0",
+        "100%",
+    ]

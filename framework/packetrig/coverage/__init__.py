@@ -7,6 +7,7 @@ measured.py      lines, branches and functions, file by file
 texts.py         sources that came along from elsewhere
 marks.py         what its author says cannot be reached
 gathered.py      the counters of a whole run, of several processes
+appended.py      those of earlier runs, in a file
 watching.py      twins in place of what a test run loads
 reports/         as people and machines read it
 lines.py         from counted pieces of source to lines, as llvm-cov does it

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from .. import toolchain
-from ..coverage import reports
+from .. import files, toolchain
+from ..coverage import appended, reports
 from ..coverage.gathered import Gathered
 from ..coverage.measuring import is_wanted
 from ..coverage.watching import Add, Watch
@@ -50,6 +50,9 @@ class Coverage:
         self._workers: set[str] = set()
         self.is_worker = hasattr(config, "workerinput")
         self._wanted = [] if self.is_worker else kinds.asked(config)
+        append = config.getoption("bpf_cov_append")
+        self._kept = here / append if append and not self.is_worker else None
+        self._earlier: dict[str, Any] = {}
         if not self.is_worker:
             self._check(given)
         self._is_wanted = is_wanted(self._below)
@@ -72,6 +75,9 @@ class Coverage:
         try:
             for each in self._wanted:
                 each.check()
+            if self._kept is not None:
+                files.check(self._kept, makes_folders=True)
+                self._earlier = appended.read(self._kept)
         except Error as e:
             raise pytest.UsageError(str(e)) from e
         try:
@@ -134,6 +140,8 @@ class Coverage:
         self._watch.collect()
         if self.is_worker or session.config.option.collectonly:
             return
+        if self._kept is not None:
+            self._gathered.lost += appended.add(self._gathered, self._earlier)
         for name in sorted(self._workers):  # stopped with the session, before they told anything
             self._lose(name)
         try:
@@ -185,6 +193,11 @@ class Coverage:
             contexts=self._gathered.contexts(self._below) if self._by_test else {},
         )
         self._total = report.percent
+        if self._kept is not None:
+            try:
+                appended.write(self._kept, self._gathered)
+            except Error as e:
+                yield str(e)
         for each in self._wanted:
             try:
                 self._lines += each.write(report)
