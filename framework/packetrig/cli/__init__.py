@@ -10,6 +10,7 @@ fuzz.py             a campaign; telling.py says how it goes
 replay.py           a finding again
 corpus.py           the frames that campaigns keep
 gate.py             may these objects be deployed?
+matrix.py           the same command on other kernels and with other compilers
 verify_evidence.py  does what the gate wrote still hold?
 attach.py           onto a real interface; detach.py and status.py belong to it
 shadow.py           what a new program would have done with live traffic

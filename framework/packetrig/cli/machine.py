@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .. import live, toolchain
+from .. import kernels, live, toolchain
 from .._bpf import capability_missing, denied, lib, probes, strerror
 from .._bpf.kinds import PROGRAM_KINDS
 from .._bpf.probes import Answer, Feature
@@ -56,6 +56,7 @@ def answers() -> Iterator[Feature]:
         yield _asked(f"attach {mode.value}", lambda mode=mode: _attach(mode))  # type: ignore[misc]
     yield _cgroup2()
     yield _kprobes()
+    yield _asked("other kernels", _other_kernels)
 
 
 def _asked(name: str, ask: Callable[[], str]) -> Feature:
@@ -177,6 +178,12 @@ def _namespace() -> str:
 def _veth() -> str:
     with live.Wire():
         return ""
+
+
+def _other_kernels() -> str:
+    if (lacking := kernels.missing()) is not None:
+        raise lacking
+    return "can be booted: packetrig matrix"
 
 
 class _Smallest:
