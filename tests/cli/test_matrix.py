@@ -135,14 +135,14 @@ def test_a_command_that_does_not_end_is_undecided(packetrig: Command) -> None:
     ended = packetrig("matrix", "--timeout", "50ms", "--", "sleep", "1000")
 
     assert ended.code == 2
-    assert "host: its command did not end within 0.05 s; its last lines:" in ended.out
+    assert "host: its command did not end within 0.05 s" in ended.out
 
 
 def test_a_command_that_a_signal_ends_is_undecided(packetrig: Command) -> None:
     ended = packetrig("matrix", "--", "sh", "-c", "kill -9 $$")
 
     assert ended.code == 2
-    assert "host: its command was ended by signal 9; its last lines:" in ended.out
+    assert "host: its command was ended by signal 9" in ended.out
 
 
 @pytest.mark.parametrize(

@@ -113,9 +113,10 @@ def _show(results: Sequence[kernels.Result]) -> None:
             console.say(f"  and {len(differing) - _MOST_SHOWN} more; --json tells all")
     for each in results:
         if each.answer is not kernels.Answer.HELD:
+            lines = each.ended.output.rstrip().splitlines()[-_LAST_LINES:]
             console.say()
-            console.say(f"{each.cell.name}: {each.said}; its last lines:")
-            for line in each.ended.output.rstrip().splitlines()[-_LAST_LINES:]:
+            console.say(f"{each.cell.name}: {each.said}{'; its last lines:' if lines else ''}")
+            for line in lines:
                 console.say(f"  {line}")
 
 
