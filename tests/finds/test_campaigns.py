@@ -47,7 +47,7 @@ def test_a_short_campaign_reaches_what_can_be_reached_and_accuses_nobody(name: s
 @pytest.mark.live
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_campaign_finds_a_fault(name: str) -> None:
-    assert campaigns.search(subject(name), 1).check
+    assert campaigns.search(subject(name), 1, seconds=300).check
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_the_smallest_packet_has_nothing_that_the_fault_does_not_need() -> None:
     (twin,) = (each for each in TWINS if each.name == "xdp_router_ttl_not_decremented")
 
     with searching(twin) as search:
-        found = search.run(1, is_shrunk=True)
+        found = search.run(1, seconds=60, is_shrunk=True)
 
     assert [header.name for header in walk(found.packet)] == ["Ether", "IP", "UDP"]
     assert len(found.packet) == 42
