@@ -202,6 +202,11 @@ DAY = datetime.date(2026, 7, 1)
         ("version = 1\n[fuzz]\nruns = 1\nworkers = 0", "[fuzz] workers", "from 1"),
         ("version = 1\n[fuzz]\nruns = 1\nseed = -1", "[fuzz] seed", "a whole number from 0"),
         ("version = 2\n[kernels]", "version", "2 is newer than this packetrig"),
+        (
+            "version = 1\n[kernels]\nreleases = ['6.1']\nrules = ['verifier', 'live']",
+            "[live]",
+            "is missing; allowed: the rule that [kernels] rules asks for",
+        ),
         ("version = 1\n[matrix]\nmin = 1", "matrix", "there is no such key"),
         (f"{WAIVER}2026-06-30", "[[waiver]] expires", "the waiver of build ended on 2026-06-30"),
         (f"{WAIVER}'2027-01-31'", "[[waiver]] expires", "no waiver without an end"),

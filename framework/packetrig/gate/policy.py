@@ -301,6 +301,9 @@ def _check_pairs(path: Path, rules: Rules) -> None:
         raise _missing(path, "[replay] against", f"'{DEPLOYED}', on the interface {replay.iface}")
     if rules.fuzz and rules.fuzz.time is None and rules.fuzz.runs is None:
         raise _missing(path, "[fuzz] time", "an end: time = '60s' or runs = 20000")
+    for rule in (rules.kernels and rules.kernels.rules) or ():
+        if rule != "verifier" and getattr(rules, rule) is None:
+            raise _missing(path, f"[{rule}]", "the rule that [kernels] rules asks for")
     found = rules.speed
     if found is None:
         return
