@@ -172,13 +172,21 @@ def test_what_is_no_kernel_is_named(wanted: str, said: str, tmp_path: Path) -> N
         ("qemu", "there is no qemu-system-"),
         ("busybox", "there is no static busybox (apt-get install busybox-static)"),
         ("depmod", "there is no depmod (apt-get install kmod)"),
+        ("file", "there is no file (apt-get install file)"),
         ("vng", "there is no vng (pip install 'packetrig[kernels]')"),
     ],
 )
 def test_what_is_missing_to_boot_a_kernel_is_named(
     lacking: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name in ("busybox", "depmod", "timeout", "vng", f"qemu-system-{os.uname().machine}"):
+    for name in (
+        "busybox",
+        "depmod",
+        "file",
+        "timeout",
+        "vng",
+        f"qemu-system-{os.uname().machine}",
+    ):
         if not name.startswith(lacking):
             (tmp_path / name).write_text("#!/bin/sh\n")
             (tmp_path / name).chmod(0o755)
@@ -191,7 +199,14 @@ def test_what_is_missing_to_boot_a_kernel_is_named(
 
 
 def test_a_busybox_with_a_loader_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("busybox", "depmod", "timeout", "vng", f"qemu-system-{os.uname().machine}"):
+    for name in (
+        "busybox",
+        "depmod",
+        "file",
+        "timeout",
+        "vng",
+        f"qemu-system-{os.uname().machine}",
+    ):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setattr(guest, "_path", lambda: str(tmp_path))

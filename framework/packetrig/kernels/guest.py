@@ -29,7 +29,7 @@ _QEMU = {
     "x86_64": ("qemu-system-x86_64", "qemu-system-x86"),
     "aarch64": ("qemu-system-aarch64", "qemu-system-arm"),
 }
-_NEEDS = "another kernel needs QEMU, busybox, kmod and virtme-ng"
+_NEEDS = "another kernel needs QEMU, busybox, kmod, file, zstd and virtme-ng"
 _MEMORY = "2G"
 _GRACE = 10  # seconds for a machine to end when it is told to
 
@@ -79,7 +79,8 @@ def missing() -> ToolMissing | None:
     """Tell what is not installed that booting another kernel needs; None when all is there."""
     machine = platform.machine()
     qemu, package = _QEMU.get(machine, (f"qemu-system-{machine}", "qemu-system"))
-    needed = {qemu: package, "busybox": "busybox-static", "depmod": "kmod", "timeout": "coreutils"}
+    needed = {qemu: package, "busybox": "busybox-static", "depmod": "kmod"}
+    needed |= {"file": "file", "zstd": "zstd", "timeout": "coreutils"}
     for tool, package in needed.items():
         found = shutil.which(tool, path=_path())
         # What begins in a guest has no loader yet, nor libraries.
@@ -111,7 +112,7 @@ def run(
         variables: What the environment has beyond this process's.
 
     Raises:
-        ToolMissing: QEMU, busybox, kmod or virtme-ng is not installed.
+        ToolMissing: QEMU, virtme-ng, or what they need is not installed.
         Error: `results` cannot be written.
     """
     if (lacking := missing()) is not None:
