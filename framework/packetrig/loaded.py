@@ -219,7 +219,7 @@ class Loaded:
         try:
             self.opened.load()
         except LoadError as e:
-            raise refused(self.spec, e) from None
+            raise refused(self.spec, e, self.kinds) from None
 
     def _set_globals(self, values: Mapping[str, Any]) -> None:
         """Write the values into the sections' images, before the verifier sees them."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._bpf import CAP_PERFMON, is_capable
+from ._bpf import CAP_PERFMON, is_capable, probes
 from ._bpf.btf import line_info
 from ._bpf.kinds import ARRAYS, OF_MAPS, MapKind
-from .errors import LoadError, PermissionDenied, VerifierError
+from .errors import Error, LoadError, PermissionDenied, Unsupported, VerifierError
 from .spec import MapSpec, Spec
 
 _BEGIN = re.compile(
@@ -87,8 +87,11 @@ class Step:
     instructions: tuple[str, ...]
 
 
-def refused(spec: Spec, error: LoadError) -> LoadError | PermissionDenied:
-    """Turn libbpf's account of a failed load into a VerifierError, where the verifier spoke."""
+def refused(spec: Spec, error: LoadError, kinds: Mapping[str, str]) -> Error:
+    """Turn libbpf's account of a failed load into a VerifierError, where the verifier spoke.
+
+    `kinds` are those of the programs: where the kernel knows none of such a kind, that is said.
+    """
     found = _BEGIN.search(error.log)
     if slot := _NOT_TAKEN.search(error.log):
         array, number, name = slot.groups()
@@ -98,6 +101,10 @@ def refused(spec: Spec, error: LoadError) -> LoadError | PermissionDenied:
             log=error.log,
         )
     if found is None:
+        failed = _FAILED.search(error.log)
+        kind = kinds.get(failed[1], "") if failed and failed[2] == "Invalid argument" else ""
+        if kind and not probes.has_kind(kind):
+            return Unsupported(f"loading {kind} programs", f"this kernel has none ({spec.name})")
         made = _NOT_MADE.search(error.log)
         lacking = spec.maps.get(made[1]) if made else None
         if lacking is None or not (reason := _lacks(lacking)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import struct
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from scapy.layers.l2 import Ether
 
 import packetrig
 from packetrig import CGROUP, FLOW, LWT, NF, SK, InputRefused, Object, Unsupported
+from packetrig._bpf import probes
+from packetrig._bpf.kinds import PROGRAM_KINDS
 
 Load = Callable[..., Object]
 MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
@@ -247,3 +250,14 @@ def test_what_meets_a_call_is_told_where_it_meets_one(load: Load) -> None:
 
     with pytest.raises(Unsupported, match=r"packetrig\.live\.cgroup"):
         rig.run(UDP4)
+
+
+def test_a_kind_that_this_kernel_has_not_is_named(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = dataclasses.replace(PROGRAM_KINDS["netfilter"], type=999)
+    monkeypatch.setitem(PROGRAM_KINDS, "netfilter", newer)
+    monkeypatch.setattr(probes, "_numbers", {})
+
+    with pytest.raises(Unsupported, match="loading netfilter programs .* this kernel has none"):
+        load('SEC("prog") int hook(void *ctx) { return 1; }', kind="netfilter")

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from ..errors import Error, Unsupported
 from . import ENOTSUPP, OUTPUT_ROOM, capability_missing, denied, ffi, lib, strerror
-from .kinds import PROGRAM_KINDS, TRACING_TYPES, XDP_HAS_FRAGS
+from .kinds import PROGRAM_KINDS, SLEEPABLE, TRACING_TYPES, XDP_HAS_FRAGS
 
 
 class Answer(Enum):
@@ -190,12 +190,25 @@ def has_xdp_context() -> bool:
     return bool(_remember("xdp_context", ask))
 
 
+def has_kind(kind: str) -> bool:
+    """Tell whether this kernel has programs of a kind; of those that trace it nothing is known."""
+
+    def ask() -> int:
+        flags = SLEEPABLE if kind == "syscall" else 0
+        try:
+            with _Probe(kind, _return(0), flags=flags):
+                return 1
+        except Unsupported:
+            return 0
+
+    return not PROGRAM_KINDS[kind].testable or bool(_remember(f"{kind} programs", ask))
+
+
 def _kind_runs(kind: str) -> Feature:
     """Load a program of a kind that does nothing, and run it."""
     name = f"{kind} test run"
     try:
-        # BPF_F_SLEEPABLE: a syscall program has to be.
-        flags = 1 << 4 if kind == "syscall" else 0
+        flags = SLEEPABLE if kind == "syscall" else 0
         with _Probe(kind, _return(0), flags=flags) as probe:
             error = probe.run(b"" if kind in ("sk_lookup", "raw_tracepoint", "syscall") else _FRAME)
     except Unsupported as e:
