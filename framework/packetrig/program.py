@@ -90,7 +90,7 @@ class Program:
 
     def _prepare(self) -> None:
         """Find out what frames may be given, and where the program runs; once, at the first run."""
-        self._least, most = refusals.range_of(self.kind, has_frags=self.has_frags)
+        self._least, most = refusals.range_of(self.name, self.kind, has_frags=self.has_frags)
         if self.owner.runs_in_own_netns:
             self._runner.netns_fd = self.owner.netns.fileno()
         is_plain = not self._needs_context and self.kind in ("xdp", "tc", "action")
@@ -322,7 +322,7 @@ class Program:
         if not {bytes}.issuperset(map(type, given)):
             given = [packets.to_bytes(frame) for frame in given]
         sizes = array.array("I", list(map(len, given)))
-        least, most = refusals.range_of(self.kind, has_frags=self.has_frags)
+        least, most = refusals.range_of(self.name, self.kind, has_frags=self.has_frags)
         linear = refusals.limits().xdp_linear if self._needs_context else 0
         room = sum(sizes) + 2 * OUTPUT_ROOM
         batch = lib.pr_batch_new(len(given), room, self._context_size)

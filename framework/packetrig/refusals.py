@@ -80,8 +80,8 @@ def limits() -> Limits:
     return Limits(probes.xdp_linear(), probes.xdp_most(), probes.skb_most())
 
 
-def range_of(kind: str, *, has_frags: bool) -> tuple[int, int]:
-    """Return the least and most bytes that a frame for this kind of program may have.
+def range_of(what: str, kind: str, *, has_frags: bool) -> tuple[int, int]:
+    """Return the least and most bytes that a frame for a program of this kind may have.
 
     Raises:
         Unsupported: No kernel has a test run for this kind, and what is there instead.
@@ -89,8 +89,7 @@ def range_of(kind: str, *, has_frags: bool) -> tuple[int, int]:
     if not PROGRAM_KINDS[kind].testable:
         raise Unsupported(
             f"running {kind} programs",
-            "BPF_PROG_TEST_RUN does not serve them"
-            + _INSTEAD.get(kind, "; load one to see what the verifier says"),
+            f"BPF_PROG_TEST_RUN does not serve them ({what}){_INSTEAD.get(kind, '')}",
         )
     if kind in FRAMELESS:
         return 0, 0

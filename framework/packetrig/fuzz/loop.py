@@ -237,7 +237,7 @@ class Loop:
 def _range(program: Program) -> tuple[int, int]:
     if program.kind in refusals.SKB_KINDS:
         return refusals.LEAST + 1, refusals.limits().skb_most
-    return refusals.range_of(program.kind, has_frags=program.has_frags)
+    return refusals.range_of(program.name, program.kind, has_frags=program.has_frags)
 
 
 def _narrow(limits: Any, other: Program) -> None:
