@@ -21,6 +21,15 @@ OFFERED = [
     *("linux-image-6.12.9+deb12-amd64", "linux-image-6.12.100+deb12-amd64"),
     *("linux-image-6.1.0-99-amd64-dbg", "linux-image-6.8.0-31-generic"),
 ]
+NEEDED = [
+    "busybox",
+    "depmod",
+    "file",
+    "zstd",
+    "timeout",
+    "vng",
+    f"qemu-system-{os.uname().machine}",
+]
 IMAGE = bytes(0x202) + b"HdrS"
 Program = Callable[[str, str], None]
 
@@ -179,14 +188,7 @@ def test_what_is_no_kernel_is_named(wanted: str, said: str, tmp_path: Path) -> N
 def test_what_is_missing_to_boot_a_kernel_is_named(
     lacking: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name in (
-        "busybox",
-        "depmod",
-        "file",
-        "timeout",
-        "vng",
-        f"qemu-system-{os.uname().machine}",
-    ):
+    for name in NEEDED:
         if not name.startswith(lacking):
             (tmp_path / name).write_text("#!/bin/sh\n")
             (tmp_path / name).chmod(0o755)
@@ -199,14 +201,7 @@ def test_what_is_missing_to_boot_a_kernel_is_named(
 
 
 def test_a_busybox_with_a_loader_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (
-        "busybox",
-        "depmod",
-        "file",
-        "timeout",
-        "vng",
-        f"qemu-system-{os.uname().machine}",
-    ):
+    for name in NEEDED:
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setattr(guest, "_path", lambda: str(tmp_path))
