@@ -102,7 +102,7 @@ static __always_inline __u32 flow_hash(const struct flow *flow, __u32 seed)
 	const __u32 *words = (const __u32 *)flow;
 	__u32 a = HASH_START + sizeof(*flow) + seed, b = a, c = a;
 
-	for (int i = 0; i + 3 < FLOW_WORDS; i += 3) {
+	for (__u32 i = 0; i + 3 < FLOW_WORDS; i += 3) {
 		a += words[i];
 		b += words[i + 1];
 		c += words[i + 2];
