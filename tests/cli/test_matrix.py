@@ -31,6 +31,9 @@ def test_everywhere():
 def test_one_compiler():
     assert os.environ["CLANG"].endswith("first")
 
+def test_the_same_compiler():
+    assert os.environ["CLANG"].endswith("first")
+
 def test_old():
     if os.environ["CLANG"].endswith("second"):
         pytest.skip("too new")
@@ -79,21 +82,22 @@ def test_tests_that_end_otherwise_with_another_compiler_are_listed(
     assert ended.code == 1
     rows = [line.split() for line in ended.out.splitlines()[1:3]]
     assert [(row[3:7], row[8]) for row in rows] == [
-        (["4", "0", "0", "0"], "held"),
-        (["1", "1", "0", "1"], "FAILED"),
+        (["5", "0", "0", "0"], "held"),
+        (["1", "2", "0", "1"], "FAILED"),
     ]
-    assert "\n".join(ended.out.splitlines()[4:15]) == (
-        "tests that do not end alike: 3\n"
-        "  test_it.py::test_one_compiler\n"
-        "    host-first: passed\n"
-        "    host-second: failed: AssertionError: assert False\n"
-        "  test_it.py::test_old\n"
-        "    host-first: passed\n"
-        "    host-second: skipped: too new\n"
-        "  test_it.py::test_only_there\n"
-        "    host-first: passed\n"
-        "    host-second: was not collected\n"
+    assert "\n".join(ended.out.splitlines()[4:14]) == (
+        "tests that do not end alike: 4\n"
+        "  host-first: passed\n"
+        "  host-second: failed: AssertionError: assert False\n"
+        "    test_it.py::test_one_compiler\n"
+        "    test_it.py::test_the_same_compiler\n"
+        "  host-first: passed\n"
+        "  host-second: skipped: too new\n"
+        "    test_it.py::test_old\n"
+        "  host-first: passed\n"
+        "  host-second: was not collected"
     )
+    assert ended.out.splitlines()[14] == "    test_it.py::test_only_there"
 
 
 @pytest.mark.slow
@@ -115,8 +119,8 @@ def test_reports_and_logs_are_kept_where_they_are_asked_for(
     )
     suites = Xml.parse(place / "all.xml").getroot()
     assert [(suite.get("name"), suite.get("tests")) for suite in suites] == [
-        ("host-first", "4"),
-        ("host-second", "3"),
+        ("host-first", "5"),
+        ("host-second", "4"),
     ]
     for name in ("host-first", "host-second"):
         assert "passed" in (place / "logs" / name / "output").read_text()

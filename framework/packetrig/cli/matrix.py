@@ -17,7 +17,7 @@ from .main import Exit
 _COLUMNS = ("kernel", "clang", "passed", "failed", "errors", "skipped", "seconds", "answer")
 _COUNTED = ("passed", "failed", "error", "skipped")
 _LAST_LINES = 12
-_MOST_SHOWN = 20
+_MOST_SHOWN = 5
 
 
 @click.command("matrix", context_settings={"ignore_unknown_options": True})
@@ -105,12 +105,14 @@ def _show(results: Sequence[kernels.Result]) -> None:
     if differing:
         console.say()
         console.say(f"tests that do not end alike: {len(differing)}")
-        for name, found in differing[:_MOST_SHOWN]:
-            console.say(f"  {name}")
-            for line in _ends(told, found):
-                console.say(f"    {line}")
-        if len(differing) > _MOST_SHOWN:
-            console.say(f"  and {len(differing) - _MOST_SHOWN} more; --json tells all")
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, found in differing:
+        groups.setdefault(tuple(_ends(told, found)), []).append(name)
+    for ends, names in groups.items():
+        for line in (*ends, *(f"  {name}" for name in names[:_MOST_SHOWN])):
+            console.say(f"  {line}")
+        if len(names) > _MOST_SHOWN:
+            console.say(f"    and {len(names) - _MOST_SHOWN} more; --json tells all")
     for each in results:
         if each.answer is not kernels.Answer.HELD:
             lines = each.ended.output.rstrip().splitlines()[-_LAST_LINES:]
@@ -130,12 +132,16 @@ def _row(result: kernels.Result) -> tuple[str, ...]:
 
 
 def _ends(told: dict[str, Any], found: dict[str, kernels.Tested]) -> Iterator[str]:
+    """Say how a test ended: a line for the cells that agree."""
+    said: dict[str, list[str]] = {}
     for cell, tests in told.items():
         if cell in found:
             each = found[cell]
-            yield f"{cell}: {each.outcome}{f': {each.why}' if each.why else ''}"
+            words = f"{each.outcome}: {each.why}" if each.why else each.outcome
+            said.setdefault(words, []).append(cell)
         elif tests:
-            yield f"{cell}: was not collected"
+            said.setdefault("was not collected", []).append(cell)
+    yield from (f"{', '.join(cells)}: {words}" for words, cells in said.items())
 
 
 def _document(results: Sequence[kernels.Result], words: Sequence[str]) -> dict[str, Any]:
