@@ -49,9 +49,15 @@ def conditions(gathered: Gathered, wanted: Callable[[str], bool]) -> dict[str, S
             for record in each.get("mcdc_records", []) if wanted(path) else []:
                 place = tuple(record[:4])
                 if (path, place) in decisions:
-                    _join(found.setdefault(path, {}), place, record[-1])
+                    # LLVM 22 writes behind it with which values the decision was reached.
+                    (shown,) = (e for e in record if isinstance(e, list) and _are_bools(e))
+                    _join(found.setdefault(path, {}), place, shown)
     every = {path: [c for each in places.values() for c in each] for path, places in found.items()}
     return {path: Share(sum(each), len(each)) for path, each in sorted(every.items())}
+
+
+def _are_bools(values: list[object]) -> bool:
+    return bool(values) and all(isinstance(each, bool) for each in values)
 
 
 def _decisions(counted: Counted) -> set[tuple[str, tuple[int, ...]]]:
