@@ -274,6 +274,7 @@ def test_the_evidence_is_of_the_very_file_that_ships_and_the_same_each_time(
         "replay": "held",
         "fuzz": "off",
         "speed": "off",
+        "kernels": "off",
         "live": "held",
     }
     assert list(place.glob("**/.*")) == []
@@ -307,9 +308,9 @@ def test_junit_has_a_suite_an_object_and_a_case_a_rule(
         for name, suite in suites.items()
     }
     assert tallies == {
-        "xdp_mix": ["8", "1", "0", "5"],
-        "xdp_warned": ["8", "1", "0", "5"],
-        "absent": ["8", "0", "1", "7"],
+        "xdp_mix": ["9", "1", "0", "6"],
+        "xdp_warned": ["9", "1", "0", "6"],
+        "absent": ["9", "0", "1", "8"],
     }
     failure = suites["xdp_mix"].find("testcase[@name='replay']/failure")
     assert failure is not None
