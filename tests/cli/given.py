@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import platform
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from packetrig import kernels
+from packetrig.errors import Error
+from packetrig.kernels import apt, images
 from packetrig.packets import craft
 
 SOURCES = Path(__file__).parent / "sources"
@@ -70,3 +75,17 @@ def key_pair(
 def shown(name: str) -> str:
     """Read a whole output as it is to look: a file in shown/, changed by hand when it should."""
     return (SHOWN / name).read_text(encoding="utf-8")
+
+
+def other_kernel() -> str:
+    """Name the oldest kernel that apt offers here, and skip where none can be had or booted."""
+    lacking = kernels.missing()
+    offered = [each for each in apt.offered() if each != platform.release()]
+    if lacking is not None or not offered:
+        pytest.skip(str(lacking or "apt offers no kernel here"))
+    found = ".".join(map(str, apt.numbers(offered[0])[:2]))
+    try:
+        images.find(found)
+    except Error as e:  # a server that is away says nothing of what is tested
+        pytest.skip(str(e))
+    return found

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from packetrig import gate, kernels
-from packetrig.errors import Error
 from packetrig.gate import inside
 from packetrig.gate.outcome import Answer, Decision
-from packetrig.kernels import apt, images
 from packetrig.packets import pcap
+
+from ..cli.given import other_kernel
 
 pytestmark = pytest.mark.slow
 
@@ -165,15 +165,7 @@ def test_what_stands_in_the_way_of_all_objects_there_is_told(
 
 
 def test_a_real_other_kernel_decides_about_the_very_object(place: Path) -> None:
-    lacking = kernels.missing()
-    offered = [each for each in apt.offered() if each != HERE]
-    if lacking is not None or not offered:
-        pytest.skip(str(lacking or "apt offers no kernel here"))
-    other = ".".join(map(str, apt.numbers(offered[0])[:2]))
-    try:
-        images.find(other)
-    except Error as e:  # a server that is away says nothing of the rule
-        pytest.skip(str(e))
+    other = other_kernel()
 
     found = judged(other, 'timeout = "10m"\nrules = ["verifier", "replay"]\n')
 

@@ -55,16 +55,14 @@ def ask(
     """
     rule = found.rules.kernels
     assert rule is not None
-    paths = {each.name: str(each.path.absolute()) for each in candidates if each.path}
     request = {
         "policy": str(found.path.absolute()),
         "rules": asked(found.rules),
-        "objects": list(paths.values()),
+        "objects": [str(each.path.absolute()) for each in candidates if each.path],
         "kind": kind,
         "seed": seed,
     }
-    begun: list[str] = []
-    cells = kernels.cells(rule.releases, (), tell=begun.append)
+    cells = kernels.cells(rule.releases)
     with tempfile.TemporaryDirectory(prefix="packetrig-kernels-") as place:
         file = Path(place, "request.json")
         file.write_text(json.dumps(request), encoding="utf-8")

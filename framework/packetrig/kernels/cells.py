@@ -84,7 +84,10 @@ class Result:
 
 
 def cells(
-    kernels: Sequence[str], clangs: Sequence[str], *, tell: Callable[[str], None]
+    kernels: Sequence[str],
+    clangs: Sequence[str] = (),
+    *,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[Cell]:
     """Pair each kernel with each compiler, and find the images.
 

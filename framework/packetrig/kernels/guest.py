@@ -30,7 +30,6 @@ _QEMU = {
     "aarch64": ("qemu-system-aarch64", "qemu-system-arm"),
 }
 _NEEDS = "another kernel needs QEMU, busybox, kmod, file, zstd and virtme-ng"
-_MEMORY = "2G"
 _GRACE = 10  # seconds for a machine to end when it is told to
 
 # QEMU's two file systems: everything, to be read, and the folder for results.
@@ -98,8 +97,8 @@ def run(
     *,
     results: Path,
     timeout: float,
-    memory: str = _MEMORY,
-    variables: Mapping[str, str] | None = None,
+    memory: str,
+    variables: Mapping[str, str],
 ) -> Ended:
     """Boot an image and run a command in it, in this folder and with this environment.
 
@@ -112,15 +111,12 @@ def run(
         variables: What the environment has beyond this process's.
 
     Raises:
-        ToolMissing: QEMU, virtme-ng, or what they need is not installed.
         Error: `results` cannot be written.
     """
-    if (lacking := missing()) is not None:
-        raise lacking
     results = results.resolve()
     began = time.monotonic()
     try:
-        _write(results, words, {**os.environ, **(variables or {})})
+        _write(results, words, {**os.environ, **variables})
         said = _boot(image, results, timeout, memory)
     except OSError as e:
         raise Error(f"{results}: cannot be written: {e.strerror or e}") from e
