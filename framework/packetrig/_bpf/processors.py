@@ -17,14 +17,11 @@ def one_processor() -> Iterator[None]:
     Which one does not matter: sessions side by side stay where the scheduler has put them.
     Processes and threads that are started inside stay there as well.
     """
-    home = os.sched_getaffinity(0)
-    with suppress(OSError):  # taken off from outside in this moment: better anywhere than nowhere
-        os.sched_setaffinity(0, {lib.sched_getcpu()})
-    try:
-        yield
-    finally:
+    with _home_again():
+        # Taken off from outside in this moment: better anywhere than nowhere.
         with suppress(OSError):
-            os.sched_setaffinity(0, home)
+            os.sched_setaffinity(0, {lib.sched_getcpu()})
+        yield
 
 
 @contextmanager
@@ -37,11 +34,17 @@ def processor(number: int | None) -> Iterator[None]:
     if number is None:
         yield
         return
+    with _home_again():
+        try:
+            os.sched_setaffinity(0, {number})
+        except (OSError, OverflowError, TypeError, ValueError) as e:
+            raise InputRefused(f"cpu={number!r}: this process cannot run there: {e}") from None
+        yield
+
+
+@contextmanager
+def _home_again() -> Iterator[None]:
     home = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {number})
-    except (OSError, OverflowError, TypeError, ValueError) as e:
-        raise InputRefused(f"cpu={number!r}: this process cannot run there: {e}") from None
     try:
         yield
     finally:
